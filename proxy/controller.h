@@ -1,0 +1,142 @@
+// The one place where the virtual cluster's state changes: follows both clusters, folds the control topics, drives flips,
+// publishes snapshots. Pure: its driver executes the effects and reports events; one thread at a time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/snapshot.h"
+
+namespace crossover::proxy {
+
+using CallId = std::uint64_t;
+
+class ControllerIo {
+ public:
+  virtual ~ControllerIo() = default;
+  // To every worker; each session sees it before its next event. Workers then report through on_worker_report.
+  virtual void publish(std::shared_ptr<const Snapshot> snapshot) = 0;
+  // One request to a broker (any_node: whichever answers; bootstrap addresses before the first image). Answered by
+  // on_reply exactly once. Requests to one node leave in the order of the calls.
+  virtual void request(CallId id, Cluster cluster, NodeId node, ApiKey api, Version version, Bytes body, Millis timeout_ms) = 0;
+  // Appends to that cluster's control topic with acks=all. What was written comes back through on_control_record, also
+  // for this proxy's own records; on_append_result says that the broker acknowledged it, or that it may not be there.
+  virtual void append_control(CallId id, Cluster cluster, Bytes record) = 0;
+  // Deletes the records of the control topic below `before`.
+  virtual void trim_control(Cluster cluster, Offset before) = 0;
+  virtual void arm_timer(Millis at) = 0;  // replaces an earlier one
+  // One line per state change: a short event name and key=value pairs.
+  virtual void log(std::string_view level, std::string_view event, std::vector<std::pair<std::string, std::string>> fields) = 0;
+  // Named points of a flip; tests let the process die there.
+  virtual void passed(std::string_view step) = 0;
+};
+
+struct ControllerOptions {
+  std::string proxy_id;                  // this proxy's identity in control records
+  std::string advertised_host = "127.0.0.1";
+  std::int32_t first_port = 9093;        // of virtual broker 0
+  std::int32_t port_count = 1000;
+  Millis refresh_ms = 1'000;             // image refresh when nobody asks
+  Millis hold_budget_ms = 3'500;         // fence to flip record, after which a flip is abandoned
+  Millis drain_timeout_ms = 3'000;
+  std::uint64_t seed = 0;                // for the virtual cluster id when there is none yet
+};
+
+// What one worker thread knows, sent after it applied a snapshot and whenever a number reached zero.
+struct WorkerReport {
+  std::size_t worker = 0;
+  std::uint64_t revision = 0;  // of the snapshot that all of its sessions have applied
+  struct Route {
+    std::string name;
+    std::int64_t writes_in_flight = 0;
+    std::int64_t held = 0;
+  };
+  std::vector<Route> routes;
+  std::vector<std::pair<std::pair<std::string, Cluster>, Millis>> unknown_outcome_at;
+  std::vector<Millis> hold_times_ms;
+};
+
+struct Gate {
+  std::string name;
+  bool ok = false;
+  std::string detail;
+};
+struct FlipStep {
+  std::string name;  // prepare, fence, drain, boundary, record, release
+  double ms = 0;
+};
+struct FlipPartition {
+  std::string topic;
+  PartitionIndex partition = 0;
+  Offset virtual_boundary = 0;
+  Offset closed_end = 0;    // real end on the old home
+  Offset opened_start = 0;  // real start on the new home
+};
+struct FlipReport {
+  std::string route;
+  std::string direction;  // cutover, rollback
+  std::string result;     // done, unchanged (already there), failed, dry_run
+  std::string error;      // empty unless failed
+  std::int32_t generation = 0;
+  std::vector<Gate> gates;
+  std::vector<FlipStep> steps;
+  std::vector<FlipPartition> partitions;
+  std::vector<Millis> hold_ms;  // of the requests this flip held
+};
+
+struct RouteDefinition {
+  std::string name;
+  std::vector<std::string> topics;
+};
+
+struct RouteStatus {
+  RouteView view;
+  std::vector<std::string> topics;        // empty for default: "all the rest"
+  bool flip_running = false;
+  std::string flip_step;
+  std::vector<FlipReport> history;        // latest last, bounded
+};
+
+class Controller {
+ public:
+  Controller(ControllerIo& io, ControllerOptions options, std::size_t workers);
+  ~Controller();
+
+  void start(Millis now);
+  void on_reply(CallId id, std::optional<Bytes> body, Millis now);  // nullopt: no answer (the request may have been seen)
+  void on_append_result(CallId id, bool acknowledged, Millis now);
+  void on_control_record(Cluster cluster, Offset offset, BytesView record, Millis now);
+  // The control topic was read to the end it had at start; called once per cluster when it becomes readable.
+  void on_control_caught_up(Cluster cluster, Millis now);
+  void on_worker_report(const WorkerReport& report, Millis now);
+  void on_want_image(Cluster cluster, Millis not_before, Millis now);
+  void on_timer(Millis now);
+
+  using FlipDone = std::function<void(FlipReport)>;
+  void flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now);
+  using Done = std::function<void(std::string error)>;  // empty: done
+  void define_route(RouteDefinition definition, Done done, Millis now);
+  void delete_route(const std::string& route, Done done, Millis now);
+
+  bool ready() const;  // control state loaded, and the home cluster of every route serves
+  bool reachable(Cluster cluster) const;
+  std::vector<RouteStatus> routes() const;
+  std::shared_ptr<const Snapshot> snapshot() const;
+  // Writes that lie outside every open segment, by partition ("a stranger's write is noticed").
+  struct Stranger {
+    std::string topic;
+    PartitionIndex partition;
+    Cluster cluster;
+    Offset first;
+    std::int64_t count;
+  };
+  std::vector<Stranger> strangers() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace crossover::proxy

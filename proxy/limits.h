@@ -1,0 +1,24 @@
+// Every bound of the core, named, with its reason.
+#pragma once
+
+#include "proxy/cluster.h"
+
+namespace crossover::proxy {
+
+struct Limits {
+  // Brokers refuse larger requests by default (socket.request.max.bytes).
+  std::size_t request_bytes = 104'857'600;
+  // A fetch answer holds fetch.max.bytes (55 MiB by default in brokers) plus one batch of any size.
+  std::size_t response_bytes = 268'435'456;
+  // A broker handles one request of a connection at a time; clients pipeline 5 or so.
+  std::size_t requests_in_flight = 32;
+  // Below every client's request timeout (the smallest found: 5 s); after it produce is answered with a retriable error.
+  Millis hold_ms = 4'000;
+  Millis upstream_connect_ms = 5'000;
+  // How long a metadata request waits for a fresh image before it is answered from the last one.
+  Millis image_wait_ms = 2'000;
+  // Writes in flight when their client left are awaited this long for the flip's drain.
+  Millis linger_ms = 30'000;
+};
+
+}  // namespace crossover::proxy

@@ -1,0 +1,91 @@
+// One client connection: bytes and events in, effects out. Knows no sockets, clock or threads; a worker drives it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "proxy/limits.h"
+#include "proxy/snapshot.h"
+
+namespace crossover::proxy {
+
+using UpstreamId = std::uint64_t;  // unique within a session
+
+// What a session asks of its driver. Calls are made from within the session's event methods and must not call back into it.
+class SessionIo {
+ public:
+  virtual ~SessionIo() = default;
+  virtual void send_to_client(Bytes data) = 0;
+  // The session ends: flush what was sent before, then close. No event follows but on_client_closed is still allowed.
+  virtual void close_client(std::string_view reason) = 0;
+  virtual void pause_client_reads() = 0;
+  virtual void resume_client_reads() = 0;
+  // Answered by on_upstream_opened or on_upstream_closed. `node` may be any_node.
+  virtual void open_upstream(UpstreamId id, Cluster cluster, NodeId node) = 0;
+  virtual void send_upstream(UpstreamId id, Bytes data) = 0;  // queued until open
+  virtual void close_upstream(UpstreamId id) = 0;
+  // on_timer is due at that instant; replaces an earlier one.
+  virtual void arm_timer(Millis at) = 0;
+  // Asks for an image of that cluster that was requested at or after `not_before`; answered by on_snapshot in time.
+  virtual void want_image(Cluster cluster, Millis not_before) = 0;
+};
+
+// Shared by the sessions of one worker thread; the worker reads it after each event and reports to the controller.
+struct RouteLoad {
+  std::int64_t writes_in_flight = 0;  // forwarded, outcome not known yet
+  std::int64_t held = 0;              // held by a fence and not yet answered
+};
+struct WorkerState {
+  std::map<std::string, RouteLoad> routes;
+  // Writes whose connection was lost before the answer: when, per route and cluster.
+  std::map<std::pair<std::string, Cluster>, Millis> unknown_outcome_at;
+  struct Counters {
+    std::uint64_t requests = 0, bytes_in = 0, bytes_out = 0, produce_records = 0, fetch_bytes = 0, held_requests = 0,
+        split_requests = 0, refused_requests = 0, malformed_requests = 0, duplicates_answered = 0, skipped_segments = 0;
+  } counters;
+  std::vector<Millis> hold_times_ms;  // of held requests that were answered since the worker last took them
+};
+
+struct SessionOptions {
+  std::optional<NodeId> virtual_broker;  // the listener it came in on; nullopt: bootstrap
+  std::string peer;                      // "127.0.0.1:53422", for status and logs
+  Limits limits;
+};
+
+struct SessionInfo {  // for GET /v1/connections
+  std::string peer, client_id, software_name, software_version;
+  std::optional<NodeId> virtual_broker;
+  std::uint64_t requests = 0;
+  std::size_t in_flight = 0;
+  Millis connected_at = 0, last_request_at = 0;
+};
+
+class Session {
+ public:
+  Session(SessionIo& io, WorkerState& worker, SessionOptions options, std::shared_ptr<const Snapshot> snapshot, Millis now);
+  ~Session();
+
+  void on_client_bytes(BytesView data, Millis now);
+  void on_client_closed(Millis now);
+  void on_upstream_opened(UpstreamId id, Millis now);
+  void on_upstream_bytes(UpstreamId id, BytesView data, Millis now);
+  void on_upstream_closed(UpstreamId id, Millis now);
+  void on_snapshot(std::shared_ptr<const Snapshot> snapshot, Millis now);
+  void on_timer(Millis now);
+  // Graceful drain: answer what is in flight, take no further request, then close.
+  void drain(Millis now);
+
+  // True when nothing is left to wait for after on_client_closed: the driver may destroy it. Until then writes
+  // in flight are still awaited, so that a flip's drain sees their outcome.
+  bool finished() const;
+  std::size_t buffered_bytes() const;
+  SessionInfo info() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace crossover::proxy

@@ -1,0 +1,90 @@
+// The immutable picture that every session works from. The controller publishes a new one for every change.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "proxy/cluster.h"
+#include "proxy/virtual_log.h"
+
+namespace crossover::proxy {
+
+// Last epoch and sequence of a producer at a boundary (DescribeProducers), by virtual producer id.
+struct ProducerEntry {
+  ProducerEpoch epoch = -1;
+  std::int32_t last_sequence = -1;
+  std::int32_t generation = 0;  // the segment in which it wrote last
+  bool operator==(const ProducerEntry&) const = default;
+};
+using ProducerTable = std::unordered_map<ProducerId, ProducerEntry>;
+
+struct PartitionView {
+  VirtualLog log;
+  std::array<RealPartition, 2> real;               // by cluster
+  std::shared_ptr<const ProducerTable> producers;  // at the last boundary; null before the first flip
+};
+
+struct TopicView {
+  std::string name;
+  Uuid virtual_id;
+  std::array<Uuid, 2> real_id;     // by cluster; zero where it does not exist or has none
+  std::array<bool, 2> exists{};
+  bool internal = false;
+  std::size_t route = 0;           // index into Snapshot::routes
+  std::vector<PartitionView> partitions;
+};
+
+// open -> fenced -> releasing -> open; fenced -> open when a flip is abandoned.
+enum class RoutePhase : std::uint8_t {
+  open,
+  fenced,     // produce requests are held
+  releasing,  // the new home takes writes, held requests are sent on, the old leaders are still announced
+};
+std::string_view to_string(RoutePhase);
+
+struct RouteView {
+  std::string name;
+  Cluster home = Cluster::source;
+  std::int32_t generation = 0;
+  RoutePhase phase = RoutePhase::open;
+  std::uint64_t fence = 0;  // identifies one fencing; sessions report drained and released under it
+};
+
+struct VirtualBroker {
+  NodeId id = 0;
+  Cluster cluster = Cluster::source;
+  NodeId real_id = 0;
+  std::int32_t port = 0;      // of its own listener
+  bool present = true;        // the real broker is in the cluster's present image
+  std::optional<std::string> rack;
+};
+
+struct Snapshot {
+  std::uint64_t revision = 0;
+  std::string virtual_cluster_id;
+  std::string advertised_host;
+  std::array<std::shared_ptr<const ClusterImage>, 2> images;      // never null
+  std::array<std::shared_ptr<const ClusterVersions>, 2> versions; // never null
+  std::map<NodeId, VirtualBroker> brokers;                        // by virtual id
+  std::array<std::map<NodeId, NodeId>, 2> virtual_of;             // real id -> virtual id, by cluster
+  std::vector<RouteView> routes;                                  // [0] is "default"
+  std::unordered_map<std::string, std::shared_ptr<const TopicView>> topics;
+  std::unordered_map<Uuid, std::shared_ptr<const TopicView>, protocol::UuidHash> topics_by_id;  // by virtual id
+  Cluster groups_home = Cluster::source;  // where group and transaction coordinators live
+  Millis lease_until = 0;                 // writes are acknowledged only before this instant (see Controller)
+
+  const TopicView* topic(const std::string& name) const;
+  const TopicView* topic(const Uuid& virtual_id) const;
+  const PartitionView* partition(const std::string& topic, PartitionIndex index) const;
+  const RouteView& route_of(const TopicView& topic) const { return routes[topic.route]; }
+  // -1 when that real broker has no virtual one (yet).
+  NodeId to_virtual(Cluster cluster, NodeId real) const;
+  // Versions to announce to clients; an API that is not announced is absent.
+  std::map<ApiKey, VersionRange> announced;
+};
+
+}  // namespace crossover::proxy
