@@ -27,8 +27,8 @@ struct ResponseHeader {
 std::optional<ResponseHeader> parse_response_header(BytesView frame, ApiKey api, Version version);
 
 // A complete frame, size prefix included, around an encoded body.
-Bytes request_frame(ApiKey api, Version version, std::int32_t correlation_id, const std::optional<std::string>& client_id,
-                    BytesView body);
+Bytes request_frame(ApiKey api, Version version, std::int32_t correlation_id,
+                    const std::optional<std::string>& client_id, BytesView body);
 Bytes response_frame(ApiKey api, Version version, std::int32_t correlation_id, BytesView body);
 
 // Splits a byte stream into frames. Memory grows with the bytes that arrived, never with what a length claims.
@@ -40,8 +40,12 @@ class FrameBuffer {
   std::optional<Bytes> next();
   bool broken() const { return broken_; }  // a negative or oversized length was seen
   std::size_t buffered() const { return buffer_.size() - start_; }
+  std::size_t memory_bytes() const { return buffer_.capacity(); }
 
  private:
+  Bytes take_rest(std::size_t body_at);
+  void drop_consumed();
+
   Bytes buffer_;
   std::size_t start_ = 0;
   std::size_t max_frame_bytes_;

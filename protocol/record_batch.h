@@ -30,6 +30,8 @@ struct BatchHeader {
   std::size_t total_bytes() const { return 12 + static_cast<std::size_t>(batch_length); }
   bool is_control() const { return attributes & 0x20; }
   bool is_transactional() const { return attributes & 0x10; }
+  bool has_log_append_time() const { return attributes & 0x08; }  // every record's timestamp is max_timestamp
+  bool has_delete_horizon() const { return attributes & 0x40; }   // base_timestamp is not the first record's (KIP-534)
   int compression() const { return attributes & 0x07; }
   // Sequences wrap to 0 after 2^31-1.
   std::int32_t last_sequence() const;
@@ -37,11 +39,12 @@ struct BatchHeader {
 
 // What stands at the start of `data`.
 enum class BatchState {
-  complete,     // header valid and all its bytes present
-  truncated,    // the bytes end before the batch does: what brokers leave at the end of a fetch answer
-  old_format,   // magic 0 or 1
+  complete,    // header valid and all its bytes present
+  truncated,   // the bytes end before the batch does: what brokers leave at the end of a fetch answer
+  old_format,  // magic 0 or 1, known from the magic byte alone: the messages behind it are not checked
   malformed,
 };
+// `header` is filled when the answer is `complete`, and when it is `truncated` behind the header.
 BatchState read_batch_header(BytesView data, BatchHeader& header);
 
 // Walks complete v2 batches; `at` is where the batch starts in `records`. Ends at the first that is not complete.
@@ -62,6 +65,9 @@ void patch_leader_epoch(char* batch, LeaderEpoch epoch);
 // `batch_bytes` is the whole batch's size.
 void patch_producer_id(char* batch, std::size_t batch_bytes, ProducerId id);
 void patch_base_sequence(char* batch, std::size_t batch_bytes, std::int32_t sequence);
+
+// Whether the checksum fits the bytes of a complete v2 batch.
+bool has_valid_crc(BytesView batch);
 
 // Builds an uncompressed v2 batch; used by tests, the embedded cluster and probes.
 struct PlainRecord {
