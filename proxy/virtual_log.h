@@ -73,6 +73,9 @@ class VirtualLog {
   bool operator==(const VirtualLog&) const = default;
 
  private:
+  // Where on that cluster a position in a segment of the other one is projected to.
+  Offset nearest_end(std::size_t before, Cluster on) const;
+
   std::vector<Segment> segments_;
 };
 

@@ -1,0 +1,36 @@
+#include "proxy/snapshot.h"
+
+namespace crossover::proxy {
+
+std::string_view to_string(RoutePhase phase) {
+  switch (phase) {
+    case RoutePhase::open: return "open";
+    case RoutePhase::fenced: return "fenced";
+    case RoutePhase::releasing: return "releasing";
+  }
+  return "?";
+}
+
+const TopicView* Snapshot::topic(const std::string& name) const {
+  const auto found = topics.find(name);
+  return found == topics.end() ? nullptr : found->second.get();
+}
+
+const TopicView* Snapshot::topic(const Uuid& virtual_id) const {
+  const auto found = topics_by_id.find(virtual_id);
+  return found == topics_by_id.end() ? nullptr : found->second.get();
+}
+
+const PartitionView* Snapshot::partition(const std::string& name, PartitionIndex index) const {
+  const TopicView* view = topic(name);
+  if (!view || index < 0 || static_cast<std::size_t>(index) >= view->partitions.size()) return nullptr;
+  return &view->partitions[static_cast<std::size_t>(index)];
+}
+
+NodeId Snapshot::to_virtual(Cluster cluster, NodeId real) const {
+  const auto& ids = virtual_of[index_of(cluster)];
+  const auto found = ids.find(real);
+  return found == ids.end() ? -1 : found->second;
+}
+
+}  // namespace crossover::proxy
