@@ -1,0 +1,82 @@
+"""What the Python workers share: the contract's options, output file, pace and end (tests/integration/README.md)."""
+import argparse
+import os
+import signal
+import threading
+import time
+
+
+class Output:
+    """Lines reach the file within 100 ms."""
+
+    def __init__(self, path):
+        self._file = open(path, "w", encoding="utf-8")
+        self._lock = threading.Lock()
+        threading.Thread(target=self._keep_flushing, daemon=True).start()
+
+    def line(self, text):
+        with self._lock:
+            self._file.write(text.replace("\n", " ") + "\n")
+
+    def _keep_flushing(self):
+        while not self._file.closed:
+            time.sleep(0.1)
+            with self._lock:
+                if not self._file.closed:
+                    self._file.flush()
+
+    def close(self):
+        with self._lock:
+            self._file.close()
+
+
+stop = threading.Event()
+
+
+def options():
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+    parser = argparse.ArgumentParser()
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    produce = verbs.add_parser("produce")
+    produce.add_argument("--partitions", type=int, required=True)
+    produce.add_argument("--rate", type=float, required=True)
+    produce.add_argument("--acks", default="all")
+    produce.add_argument("--idempotent", default="true")
+    produce.add_argument("--retries", type=int)
+    produce.add_argument("--id", required=True)
+    produce.add_argument("--warm", action="store_true")
+    consume = verbs.add_parser("consume")
+    consume.add_argument("--group", required=True)
+    consume.add_argument("--from-beginning", action="store_true")
+    consume.add_argument("--isolation", default="read_uncommitted")
+    for verb in (produce, consume):
+        for name in ("bootstrap", "topic", "out"):
+            verb.add_argument("--" + name, required=True)
+    return parser.parse_args()
+
+
+def _stop_at_end_of_input():
+    while os.read(0, 4096):
+        pass
+    stop.set()
+
+
+def ready():
+    print("READY", flush=True)
+
+
+def value(identity, partition, number):
+    return f"{identity}:{partition}:{number}|".ljust(100).encode()
+
+
+def paced(args, first):
+    """Yields (partition, number) of each record that is due, until told to stop; None when it is time to serve callbacks."""
+    began, i = time.monotonic(), first
+    while not stop.is_set():
+        due = int((time.monotonic() - began) * args.rate) + first
+        while i < due and not stop.is_set():
+            yield i % args.partitions, i // args.partitions
+            i += 1
+        yield None
+        time.sleep(0.002)

@@ -1,0 +1,102 @@
+"""Starts client workers: what each client is, and one process of it."""
+import time
+from pathlib import Path
+
+from . import install, process, verify
+
+CLIENTS = install.HERE / "clients"
+
+
+def _java(version):
+    return lambda: ["java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *install.java_logging("ERROR"),
+                    "-cp", f"{install.java_worker()}:{install.client_jars(version)}/*", "Worker"]
+
+
+def _python(name):
+    return lambda: [install.venv_python(), CLIENTS / "python" / f"{name}_worker.py"]
+
+
+def _built(name):
+    """A folder of another language: its executable `run` builds what it needs on first use, then becomes the worker."""
+    return lambda: [CLIENTS / name / "run"]
+
+
+# client -> how to get the command of its worker
+COMMANDS = {
+    "java-4.4.0": _java("4.4.0"),
+    "java-4.3.1": _java("4.3.1"),
+    "java-2.8.2": _java("2.8.2"),
+    "confluent": _python("confluent"),
+    "librdkafka-2.0.2": lambda: [install.cpp_worker()],
+    "kafka-python": _python("kafka_python"),
+    "franz": _built("franz"),
+    "sarama": _built("sarama"),
+    "kafkajs": _built("kafkajs"),
+    "kafkago": _built("kafkago"),
+}
+NOT_IDEMPOTENT = {"kafkago"}  # has no idempotent producer
+
+
+class Worker:
+    """One worker process; a producer's id is its name. Its output file is `out`, what it prints else goes to `log`."""
+
+    def __init__(self, client, verb, folder, name, **options):
+        self.client, self.name = client, name
+        self.out, self.log = Path(folder) / f"{name}.out", Path(folder) / f"{name}.log"
+        words = [verb] + (["--id", name] if verb == "produce" else [])
+        for key, value in (options | {"out": self.out}).items():
+            words += [f"--{key.replace('_', '-')}"] + ([] if value is True else [str(value)])
+        self.out.touch()
+        self.log.touch()
+        # stdin stays open: its end tells the worker to stop, also when this harness is killed.
+        self.child = process.spawn([*COMMANDS[client](), *words], self.log, stdin=process.subprocess.PIPE)
+
+    def wait_ready(self, limit=90):
+        process.wait_until(f"{self.client} {self.name}", lambda: "READY" in self.log.read_text(errors="replace"), limit, [self.child])
+        return self
+
+    def stop(self, patience=60):
+        """Lets it flush and close; a worker that ends otherwise than asked is an error of its own."""
+        killed = process.end([self.child], patience=patience)
+        if killed or self.child.returncode not in (0, -15):
+            raise RuntimeError(f"{self.client} {self.name} ended with {self.child.returncode}{' (had to be killed)' if killed else ''}\n"
+                               + process.tail(self.log))
+
+    def count(self, kind):
+        return sum(line.startswith(kind + " ") for line in verify.lines(self.out))
+
+
+def stop_all(workers, patience=60):
+    """Stops all at the same time."""
+    for worker in workers:
+        if process.alive(worker.child):
+            worker.child.terminate()
+    for worker in workers:
+        worker.stop(patience)
+
+
+def wait_consumed(producers, consumers, limit=60, still=15):
+    """After the producers ended: until the consumers' outputs hold every acknowledged record, or nothing moved for `still` s."""
+    expected = {}
+    for producer in producers:
+        for partition, number in verify.read_producer(producer.out, verify.Verdict()):
+            expected[f"{producer.name}:{partition}:{number}"] = True
+    deadline, moved, positions, left = time.monotonic() + limit, time.monotonic(), {}, set(expected)
+    while left and time.monotonic() < min(deadline, moved + still):
+        for consumer in consumers:
+            with open(consumer.out, "rb") as file:
+                file.seek(positions.get(consumer.name, 0))
+                data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            positions[consumer.name] = positions.get(consumer.name, 0) + len(whole)
+            if whole:
+                moved = time.monotonic()
+            for line in whole.decode(errors="replace").splitlines():
+                if line.startswith("C "):
+                    left.discard(line.split(" ", 3)[3])
+        time.sleep(0.2)
+    return left
+
+
+def verdict(producers, consumers):
+    return verify.verify({producer.name: producer.out for producer in producers}, [consumer.out for consumer in consumers])
