@@ -43,7 +43,8 @@ struct Config {
   std::string advertised_host;  // of the virtual brokers; empty until resolve(): the host of `listen`
   struct BrokerPorts {
     std::int32_t first = 0;  // 0 until resolve(): the port after `listen`
-    std::int32_t count = 1'000;
+    // 0 until resolve(): 1000, or as many as there are before the admin port and the last port.
+    std::int32_t count = 0;
     bool operator==(const BrokerPorts&) const = default;
   } broker_ports;
   std::int32_t workers = 0;  // 0: one per core
@@ -90,7 +91,7 @@ Problems apply_yaml(Config& config, const std::string& text, const std::string& 
 // The same for a file, refusing one above 1 MiB.
 Problems apply_file(Config& config, const std::string& path);
 
-// Fills in what follows from other values (advertised_host, broker_ports.first).
+// Fills in what follows from other values (advertised_host, broker_ports).
 void resolve(Config& config);
 // What only the whole can tell; call it after resolve().
 Problems check(const Config& config);
