@@ -28,7 +28,8 @@ enum class Role : std::uint8_t {
   partition_count, group_id, member_id, generation, instance_id, assignment, transactional_id, producer_id,
   producer_epoch, sequence, coordinator_epoch, session, records, commit_metadata, error_code, error_text, client_id,
   client_host, principal, resource, quota_entity, config_value, token, sasl, directory_id, log_directory, replica_epoch,
-  timestamp, offset_delta, byte_position, isolation, throttle, api_version, envelope
+  timestamp, offset_delta, byte_position, isolation, throttle, api_version, envelope,
+  coordinator_key  // of FindCoordinator: a group, a transactional id or a share partition, by the request's KeyType
 };
 
 struct VersionRange {
@@ -43,12 +44,12 @@ struct Field {
   std::string_view name;  // as in Kafka's newest schema: "TopicData"
   WireType type;
   Role role;
-  bool array;
   VersionRange versions;  // present in these versions
-  VersionRange nullable;
-  VersionRange tagged;    // present as a tagged field in these versions
-  std::int16_t tag;       // -1 where not tagged
-  std::span<const Field> children;   // of a structure
+  bool array = false;
+  VersionRange nullable = {};
+  VersionRange tagged = {};               // present as a tagged field in these versions
+  std::int16_t tag = -1;                  // -1 where not tagged
+  std::span<const Field> children = {};   // of a structure
 };
 
 struct Message {

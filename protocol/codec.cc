@@ -1,0 +1,89 @@
+// The parts of the codec that do not depend on a struct's type, kept out of line: they would be inlined hundreds of times.
+#include "protocol/codec.h"
+
+#include <algorithm>
+
+#include "protocol/codec_impl.h"
+
+namespace crossover::protocol::codec {
+
+std::optional<std::size_t> Source::length(const Field& row, bool short_length) {
+  const std::int64_t n = flexible       ? std::int64_t{reader.unsigned_varint()} - 1
+                         : short_length ? reader.int16()
+                                        : reader.int32();
+  // Nothing that has a length takes less than a byte per element, so a larger one cannot be honest.
+  if (n > static_cast<std::int64_t>(reader.remaining()) || n < -1) reader.fail();
+  if (n == -1 && !row.nullable.contains(version)) reader.fail();
+  if (!reader.ok() || n == -1) return std::nullopt;
+  return static_cast<std::size_t>(n);
+}
+
+void read(Source& in, const Field& row, std::string& out) {
+  if (const auto size = in.length(row, row.type == WireType::string)) out = in.reader.raw(*size);
+}
+
+void read(Source& in, const Field& row, std::optional<std::string>& out) {
+  out.reset();
+  if (const auto size = in.length(row, row.type == WireType::string)) out.emplace(in.reader.raw(*size));
+}
+
+void read(Source& in, const Field& row, Records& out) {
+  out.reset();
+  if (const auto size = in.length(row, false)) out = in.reader.raw(*size);
+}
+
+void read_tags(Source& in, std::span<const Field> rows, void* out, ReadTag read_tag) {
+  const std::uint32_t count = in.reader.unsigned_varint();
+  std::int64_t previous = -1;
+  for (std::uint32_t i = 0; i < count && in.reader.ok(); ++i) {
+    const std::uint32_t tag = in.reader.unsigned_varint();
+    const std::uint32_t size = in.reader.unsigned_varint();
+    if (tag <= previous || size > in.reader.remaining()) return in.reader.fail();
+    previous = tag;
+    read_tag(in, rows, tag, size, out);
+  }
+}
+
+void Target::length(std::size_t n, bool short_length) {
+  if (flexible)
+    writer.unsigned_varint(static_cast<std::uint32_t>(n) + 1);
+  else if (short_length)
+    writer.int16(static_cast<std::int16_t>(n));
+  else
+    writer.int32(static_cast<std::int32_t>(n));
+}
+
+void Target::null(const Field& row, bool short_length) {
+  length(row.nullable.contains(version) ? static_cast<std::size_t>(-1) : 0, short_length);
+}
+
+void write(Target& out, const Field& row, const std::string& value) {
+  out.length(value.size(), row.type == WireType::string);
+  out.writer.raw(value);
+}
+
+void write(Target& out, const Field& row, const std::optional<std::string>& value) {
+  value ? write(out, row, *value) : out.null(row, row.type == WireType::string);
+}
+
+void write(Target& out, const Field& row, const Records& value) {
+  if (!value) return out.null(row, false);
+  out.length(value->size(), false);
+  out.writer.raw(*value);
+}
+
+bool any_tagged(std::span<const Field> rows) {
+  return std::any_of(rows.begin(), rows.end(), [](const Field& row) { return row.tag >= 0; });
+}
+
+void write_tags(Target& out, std::vector<UnknownTag> tags) {
+  std::stable_sort(tags.begin(), tags.end(), [](const auto& a, const auto& b) { return a.tag < b.tag; });
+  out.writer.unsigned_varint(static_cast<std::uint32_t>(tags.size()));
+  for (const UnknownTag& tag : tags) {
+    out.writer.unsigned_varint(tag.tag);
+    out.writer.unsigned_varint(static_cast<std::uint32_t>(tag.data.size()));
+    out.writer.raw(tag.data);
+  }
+}
+
+}  // namespace crossover::protocol::codec
