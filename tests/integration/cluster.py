@@ -53,7 +53,7 @@ class Cluster:
     def __exit__(self, *_):
         self.down()
 
-    def up(self):
+    def up(self, wait=True):
         if self.zookeeper:
             self._start_zookeeper()
         for node in self.ports:
@@ -62,7 +62,8 @@ class Cluster:
             self._format()
         for node in self.ports:
             self._spawn(node)
-        self.wait()
+        if wait:
+            self.wait()
         return self
 
     def down(self, keep=False):

@@ -1,4 +1,5 @@
 """Starts client workers: what each client is, and one process of it."""
+import functools
 import time
 from pathlib import Path
 
@@ -16,9 +17,15 @@ def _python(name):
     return lambda: [install.venv_python(), CLIENTS / "python" / f"{name}_worker.py"]
 
 
+@functools.cache
+def _build(name):
+    """A client in a folder of its own, built by its build.sh into the cache."""
+    install.run(CLIENTS / name / "build.sh")
+    return install.CACHE.parent / "clients" / name / "worker"
+
+
 def _built(name):
-    """A folder of another language: its executable `run` builds what it needs on first use, then becomes the worker."""
-    return lambda: [CLIENTS / name / "run"]
+    return lambda: [_build(name)]
 
 
 # client -> how to get the command of its worker
@@ -34,6 +41,7 @@ COMMANDS = {
     "kafkajs": _built("kafkajs"),
     "kafkago": _built("kafkago"),
 }
+BUILT = {"franz", "sarama", "kafkajs", "kafkago"}
 NOT_IDEMPOTENT = {"kafkago"}  # has no idempotent producer
 
 
@@ -100,3 +108,8 @@ def wait_consumed(producers, consumers, limit=60, still=15):
 
 def verdict(producers, consumers):
     return verify.verify({producer.name: producer.out for producer in producers}, [consumer.out for consumer in consumers])
+
+
+def have(client):
+    """Whether this checkout has the client's worker."""
+    return client not in BUILT or (CLIENTS / client / "build.sh").exists()

@@ -1,0 +1,106 @@
+"""Runs the scenarios against real clusters and the built proxy. The last line is `N passed, N failed`.
+
+    python3 -m tests.integration.run [SCENARIO ...] [--full] [--list]
+SCENARIO is a file without `scenario_` (flip) or one function of it (flip.source_2_8).
+"""
+import argparse
+import importlib
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+
+from . import install, process
+
+FILES = ["flip", "history", "kill", "compaction", "strangers", "brokers", "hold", "hostile"]
+
+
+@dataclass
+class Settings:
+    """Of a run, seen by every scenario."""
+
+    full: bool
+    json: str | None
+
+    @property
+    def seconds(self):
+        return 120 if self.full else 15
+
+
+class Labs:
+    """One pair of clusters at a time, kept for the next scenario that wants the same; a fresh one after a failure."""
+
+    def __init__(self, make):
+        self._make, self._lab, self._wanted = make, None, None
+
+    def get(self, wanted):
+        if self._lab is None or self._wanted != wanted:
+            self.drop()
+            self._lab, self._wanted = self._make(**wanted), wanted
+            self._lab.up()
+        return self._lab
+
+    def drop(self, keep=False):
+        if self._lab:
+            self._lab.down(keep)
+        self._lab = None
+
+
+def scenarios(names):
+    """(full name, function) of what was asked for, in the order of FILES."""
+    for file in FILES:
+        wanted = [name for name in names if name.split(".")[0] == file]
+        if names and not wanted:
+            continue
+        module = importlib.import_module(f".scenario_{file}", __package__)
+        for name, function in vars(module).items():
+            if name.startswith("scenario_") and (not names or file in wanted or f"{file}.{name[9:]}" in wanted):
+                yield f"{file}.{name[9:]}", function
+
+
+def run_one(name, function, labs, settings, keep):
+    """Whether it passed. A scenario says by its attribute `lab` which clusters it wants, None for its own."""
+    began = time.monotonic()
+    try:
+        wanted = getattr(function, "lab", {})
+        note = function(labs.get(wanted), settings) if wanted is not None else function(settings)
+        print(f"ok   {name} ({time.monotonic() - began:.0f} s){': ' + note if note else ''}", flush=True)
+        return True
+    except Exception:
+        print(f"FAIL {name} ({time.monotonic() - began:.0f} s)\n{traceback.format_exc(limit=-4)}", flush=True)
+        if labs._lab:
+            print(f"the proxy's log ends:\n{process.tail(labs._lab.proxy.log)}", flush=True)
+        labs.drop(keep)
+        return False
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenarios", nargs="*")
+    parser.add_argument("--full", action="store_true", help="two minutes per cell, every version, 100 flips measured")
+    parser.add_argument("--json", metavar="FILE", help="where scenarios that measure write their figures")
+    parser.add_argument("--keep", action="store_true", help="leave logs and data of failed scenarios")
+    parser.add_argument("--list", action="store_true")
+    args = parser.parse_args()
+    install.enter_venv("tests.integration.run")
+    process.exit_on_sigterm()
+    from .lab import Lab
+
+    chosen = list(scenarios(args.scenarios))
+    if args.list:
+        print("\n".join(name for name, _ in chosen))
+        return
+    labs, passed, failed = Labs(Lab), 0, 0
+    settings = Settings(args.full, args.json)
+    for name, function in chosen:
+        if run_one(name, function, labs, settings, args.keep):
+            passed += 1
+        else:
+            failed += 1
+    labs.drop()
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()
