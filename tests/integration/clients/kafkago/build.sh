@@ -1,0 +1,8 @@
+#!/bin/sh
+# Builds ${XDG_CACHE_HOME:-~/.cache}/crossover/clients/kafkago/worker.
+set -eu
+cd "$(dirname "$0")"
+out="${XDG_CACHE_HOME:-$HOME/.cache}/crossover/clients/kafkago"
+PATH="$(../install-tools.sh go):$PATH"
+mkdir -p "$out"
+GOTOOLCHAIN=local go build -trimpath -o "$out/worker" .

@@ -1,0 +1,3 @@
+module crossover.test/worker
+
+go 1.26.0
