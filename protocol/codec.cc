@@ -7,29 +7,30 @@
 
 namespace crossover::protocol::codec {
 
-std::optional<std::size_t> Source::length(const Field& row, bool short_length) {
+std::optional<std::size_t> Source::length(bool short_length, bool nullable) {
   const std::int64_t n = flexible       ? std::int64_t{reader.unsigned_varint()} - 1
                          : short_length ? reader.int16()
                                         : reader.int32();
   // Nothing that has a length takes less than a byte per element, so a larger one cannot be honest.
   if (n > static_cast<std::int64_t>(reader.remaining()) || n < -1) reader.fail();
-  if (n == -1 && !row.nullable.contains(version)) reader.fail();
+  if (n == -1 && !nullable) reader.fail();
   if (!reader.ok() || n == -1) return std::nullopt;
   return static_cast<std::size_t>(n);
 }
 
 void read(Source& in, const Field& row, std::string& out) {
-  if (const auto size = in.length(row, row.type == WireType::string)) out = in.reader.raw(*size);
+  // Also an element of an array that may be null, which itself may not.
+  if (const auto size = in.length(row.type == WireType::string, false)) out = in.reader.raw(*size);
 }
 
 void read(Source& in, const Field& row, std::optional<std::string>& out) {
   out.reset();
-  if (const auto size = in.length(row, row.type == WireType::string)) out.emplace(in.reader.raw(*size));
+  if (const auto size = in.length(row.type == WireType::string, in.nullable(row))) out.emplace(in.reader.raw(*size));
 }
 
 void read(Source& in, const Field& row, Records& out) {
   out.reset();
-  if (const auto size = in.length(row, false)) out = in.reader.raw(*size);
+  if (const auto size = in.length(false, in.nullable(row))) out = in.reader.raw(*size);
 }
 
 void read_tags(Source& in, std::span<const Field> rows, void* out, ReadTag read_tag) {

@@ -100,8 +100,9 @@ struct Source {
   Version version;
   bool flexible;
 
+  bool nullable(const Field& row) const { return row.nullable.contains(version); }
   // Length of a string, of bytes or of an array; nullopt is null. Where null is not allowed the reader fails.
-  std::optional<std::size_t> length(const Field& row, bool short_length);
+  std::optional<std::size_t> length(bool short_length, bool nullable);
 };
 
 inline void read(Source& in, const Field&, bool& out) { out = in.reader.int8() != 0; }
@@ -123,7 +124,7 @@ void read(Source& in, const Field& row, T& out);
 template <Described T>
 void read(Source& in, const Field& row, std::optional<T>& out) {
   out.reset();
-  if (!row.nullable.contains(in.version)) return read(in, row, out.emplace());
+  if (!in.nullable(row)) return read(in, row, out.emplace());
   const std::int8_t mark = in.reader.int8();
   if (mark == 1) return read(in, row, out.emplace());
   if (mark != -1) in.reader.fail();
@@ -139,13 +140,13 @@ void read_elements(Source& in, const Field& row, std::size_t count, std::vector<
 
 template <class T>
 void read(Source& in, const Field& row, std::vector<T>& out) {
-  if (const auto count = in.length(row, false)) read_elements(in, row, *count, out);
+  if (const auto count = in.length(false, in.nullable(row))) read_elements(in, row, *count, out);
 }
 
 template <class T>
 void read(Source& in, const Field& row, std::optional<std::vector<T>>& out) {
   out.reset();
-  if (const auto count = in.length(row, false)) read_elements(in, row, *count, out.emplace());
+  if (const auto count = in.length(false, in.nullable(row))) read_elements(in, row, *count, out.emplace());
 }
 
 template <Described T>

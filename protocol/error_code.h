@@ -1,55 +1,18 @@
-// Kafka's error codes by name. Numbers: org.apache.kafka.common.protocol.Errors.
+// Kafka's error codes by name.
 #pragma once
 
 #include <cstdint>
-#include <string_view>
+#include <string>
 
 namespace crossover::protocol {
 
 enum class ErrorCode : std::int16_t {
-  UNKNOWN_SERVER_ERROR = -1,
-  NONE = 0,
-  OFFSET_OUT_OF_RANGE = 1,
-  CORRUPT_MESSAGE = 2,
-  UNKNOWN_TOPIC_OR_PARTITION = 3,
-  LEADER_NOT_AVAILABLE = 5,
-  NOT_LEADER_OR_FOLLOWER = 6,
-  REQUEST_TIMED_OUT = 7,
-  MESSAGE_TOO_LARGE = 10,
-  OFFSET_METADATA_TOO_LARGE = 12,
-  COORDINATOR_LOAD_IN_PROGRESS = 14,
-  COORDINATOR_NOT_AVAILABLE = 15,
-  NOT_COORDINATOR = 16,
-  INVALID_TOPIC_EXCEPTION = 17,
-  NOT_ENOUGH_REPLICAS = 19,
-  NOT_ENOUGH_REPLICAS_AFTER_APPEND = 20,
-  ILLEGAL_GENERATION = 22,
-  UNKNOWN_MEMBER_ID = 25,
-  REBALANCE_IN_PROGRESS = 27,
-  TOPIC_AUTHORIZATION_FAILED = 29,
-  UNSUPPORTED_VERSION = 35,
-  TOPIC_ALREADY_EXISTS = 36,
-  INVALID_PARTITIONS = 37,
-  NOT_CONTROLLER = 41,
-  INVALID_REQUEST = 42,
-  POLICY_VIOLATION = 44,
-  OUT_OF_ORDER_SEQUENCE_NUMBER = 45,
-  DUPLICATE_SEQUENCE_NUMBER = 46,
-  INVALID_PRODUCER_EPOCH = 47,
-  CONCURRENT_TRANSACTIONS = 51,
-  KAFKA_STORAGE_ERROR = 56,
-  UNKNOWN_PRODUCER_ID = 59,
-  FETCH_SESSION_ID_NOT_FOUND = 70,
-  INVALID_FETCH_SESSION_EPOCH = 71,
-  FENCED_LEADER_EPOCH = 74,
-  UNKNOWN_LEADER_EPOCH = 75,
-  OFFSET_NOT_AVAILABLE = 78,
-  MEMBER_ID_REQUIRED = 79,
-  UNKNOWN_TOPIC_ID = 100,
-  REBOOTSTRAP_REQUIRED = 129,
+#define CROSSOVER_ERROR(name, code) name = code,
+#include "protocol/error_codes.inc"
+#undef CROSSOVER_ERROR
 };
 
 // "NOT_LEADER_OR_FOLLOWER"; "error N" for a code not listed.
-std::string_view error_name(std::int16_t code);
+std::string error_name(std::int16_t code);
 
 }  // namespace crossover::protocol
