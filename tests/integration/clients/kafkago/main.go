@@ -91,7 +91,7 @@ func consume(ctx context.Context, options worker.Options, report *worker.Report,
 		Topic:          options.Topic,
 		StartOffset:    kafka.FirstOffset,
 		CommitInterval: time.Second,
-		MaxWait:        time.Second, // an idle reader closes only when its fetch is answered; the default is 10 s
+		MaxWait:        3 * time.Second, // an idle reader closes only when its fetch is answered; the default is 10 s
 		Logger:         assignmentLogger(ready),
 		ErrorLogger:    errorLogger,
 	}
