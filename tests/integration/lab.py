@@ -16,7 +16,8 @@ _numbers = itertools.count(1)
 
 
 class Lab:
-    def __init__(self, source_version="4.3.1", target_version="4.3.1", brokers=3, direct=False, properties=None, settings=""):
+    def __init__(self, source_version="4.3.1", target_version="4.3.1", brokers=3, direct=False, properties=None, settings="", purpose=""):
+        self.purpose = purpose  # what would disturb others: run.py shares a lab only among equals
         self.versions = source_version, target_version
         self.brokers, self.direct, self.settings = brokers, direct, settings
         self.properties = BROKER_PROPERTIES | (properties or {})

@@ -1,4 +1,5 @@
 """A cluster asked and written in-process, through confluent-kafka: topics, logs, offsets. Works through the proxy as well."""
+import functools
 import time
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
@@ -7,8 +8,10 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from . import process
 
 
+@functools.cache
 def admin(bootstrap):
-    return AdminClient({"bootstrap.servers": bootstrap})
+    """Kept: the answers of a client that nobody holds any more never come."""
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
 
 def create_topic(bootstrap, name, partitions=6, copies=3, config=None, assignment=None):
@@ -56,7 +59,7 @@ def read(bootstrap, topic, start=None, limit=60, reset="error"):
     """partition -> [message], from the start (or given offsets) to the ends known when called. A reset is an exception."""
     first = start or offsets(bootstrap, topic, "earliest")
     ends = {p: end for p, end in offsets(bootstrap, topic, "latest").items() if p in first}
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "native-read", "enable.auto.commit": False,
+    consumer = Consumer({"bootstrap.servers": bootstrap, "log_level": 0, "group.id": "native-read", "enable.auto.commit": False,
                          "auto.offset.reset": reset})
     consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in first.items()])
     found = {partition: [] for partition in first}
@@ -88,7 +91,7 @@ def log(bootstrap, topic, **options):
 
 def write(bootstrap, topic, records, acks="all", idempotent=True):
     """records: (partition, key, value). Returns their offsets in order; any failure is an exception."""
-    producer = Producer({"bootstrap.servers": bootstrap, "acks": acks, "enable.idempotence": idempotent, "linger.ms": 1})
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "acks": acks, "enable.idempotence": idempotent, "linger.ms": 1})
     given = [None] * len(records)
 
     def delivered_to(index):
@@ -108,7 +111,7 @@ def write(bootstrap, topic, records, acks="all", idempotent=True):
 
 def commit(bootstrap, group, topic, positions):
     """Commits partition -> offset for a group without members."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+    consumer = Consumer({"bootstrap.servers": bootstrap, "log_level": 0, "group.id": group, "enable.auto.commit": False})
     try:
         done = consumer.commit(offsets=[TopicPartition(topic, p, offset) for p, offset in positions.items()], asynchronous=False)
         assert all(place.error is None for place in done), done

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from . import install, process
 
-FILES = ["flip", "history", "kill", "compaction", "strangers", "brokers", "hold", "hostile"]
+FILES = ["flip", "history", "kill", "compaction", "strangers", "brokers", "hostile", "hold", "transactions",
+         "versions"]
 
 
 @dataclass
