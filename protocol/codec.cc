@@ -1,4 +1,5 @@
-// The parts of the codec that do not depend on a struct's type, kept out of line: they would be inlined hundreds of times.
+// The parts of the codec that do not depend on a struct's type, kept out of line: they would be inlined hundreds of
+// times.
 #include "protocol/codec.h"
 
 #include <algorithm>

@@ -1,6 +1,5 @@
-#include "protocol/messages_admin.h"
-
 #include "protocol/codec_impl.h"
+#include "protocol/messages_admin.h"
 
 namespace crossover::protocol {
 

@@ -1,6 +1,5 @@
-#include "protocol/messages_cluster.h"
-
 #include "protocol/codec_impl.h"
+#include "protocol/messages_cluster.h"
 
 namespace crossover::protocol {
 

@@ -1,6 +1,5 @@
-#include "protocol/messages_data.h"
-
 #include "protocol/codec_impl.h"
+#include "protocol/messages_data.h"
 
 namespace crossover::protocol {
 

@@ -1,6 +1,5 @@
-#include "protocol/messages_group.h"
-
 #include "protocol/codec_impl.h"
+#include "protocol/messages_group.h"
 
 namespace crossover::protocol {
 

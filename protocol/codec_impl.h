@@ -11,7 +11,9 @@
 namespace crossover::protocol::codec {
 
 template <class T>
-concept Described = requires { T::member_names; };
+concept Described = requires {
+  T::member_names;
+};
 
 // ---- the compile-time check of a struct against its rows ------------------------------------------------------------
 
@@ -105,14 +107,30 @@ struct Source {
   std::optional<std::size_t> length(bool short_length, bool nullable);
 };
 
-inline void read(Source& in, const Field&, bool& out) { out = in.reader.int8() != 0; }
-inline void read(Source& in, const Field&, std::int8_t& out) { out = in.reader.int8(); }
-inline void read(Source& in, const Field&, std::int16_t& out) { out = in.reader.int16(); }
-inline void read(Source& in, const Field&, std::uint16_t& out) { out = in.reader.uint16(); }
-inline void read(Source& in, const Field&, std::int32_t& out) { out = in.reader.int32(); }
-inline void read(Source& in, const Field&, std::int64_t& out) { out = in.reader.int64(); }
-inline void read(Source& in, const Field&, double& out) { out = in.reader.float64(); }
-inline void read(Source& in, const Field&, Uuid& out) { out = in.reader.uuid(); }
+inline void read(Source& in, const Field&, bool& out) {
+  out = in.reader.int8() != 0;
+}
+inline void read(Source& in, const Field&, std::int8_t& out) {
+  out = in.reader.int8();
+}
+inline void read(Source& in, const Field&, std::int16_t& out) {
+  out = in.reader.int16();
+}
+inline void read(Source& in, const Field&, std::uint16_t& out) {
+  out = in.reader.uint16();
+}
+inline void read(Source& in, const Field&, std::int32_t& out) {
+  out = in.reader.int32();
+}
+inline void read(Source& in, const Field&, std::int64_t& out) {
+  out = in.reader.int64();
+}
+inline void read(Source& in, const Field&, double& out) {
+  out = in.reader.float64();
+}
+inline void read(Source& in, const Field&, Uuid& out) {
+  out = in.reader.uuid();
+}
 
 void read(Source& in, const Field& row, std::string& out);
 void read(Source& in, const Field& row, std::optional<std::string>& out);
@@ -201,14 +219,30 @@ struct Target {
   void null(const Field& row, bool short_length);
 };
 
-inline void write(Target& out, const Field&, bool value) { out.writer.int8(value); }
-inline void write(Target& out, const Field&, std::int8_t value) { out.writer.int8(value); }
-inline void write(Target& out, const Field&, std::int16_t value) { out.writer.int16(value); }
-inline void write(Target& out, const Field&, std::uint16_t value) { out.writer.uint16(value); }
-inline void write(Target& out, const Field&, std::int32_t value) { out.writer.int32(value); }
-inline void write(Target& out, const Field&, std::int64_t value) { out.writer.int64(value); }
-inline void write(Target& out, const Field&, double value) { out.writer.float64(value); }
-inline void write(Target& out, const Field&, const Uuid& value) { out.writer.uuid(value); }
+inline void write(Target& out, const Field&, bool value) {
+  out.writer.int8(value);
+}
+inline void write(Target& out, const Field&, std::int8_t value) {
+  out.writer.int8(value);
+}
+inline void write(Target& out, const Field&, std::int16_t value) {
+  out.writer.int16(value);
+}
+inline void write(Target& out, const Field&, std::uint16_t value) {
+  out.writer.uint16(value);
+}
+inline void write(Target& out, const Field&, std::int32_t value) {
+  out.writer.int32(value);
+}
+inline void write(Target& out, const Field&, std::int64_t value) {
+  out.writer.int64(value);
+}
+inline void write(Target& out, const Field&, double value) {
+  out.writer.float64(value);
+}
+inline void write(Target& out, const Field&, const Uuid& value) {
+  out.writer.uuid(value);
+}
 
 void write(Target& out, const Field& row, const std::string& value);
 void write(Target& out, const Field& row, const std::optional<std::string>& value);

@@ -1,6 +1,5 @@
-#include "protocol/messages_transaction.h"
-
 #include "protocol/codec_impl.h"
+#include "protocol/messages_transaction.h"
 
 namespace crossover::protocol {
 

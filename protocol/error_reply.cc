@@ -124,7 +124,8 @@ class Reply {
   // The request's elements that the elements of `array` answer, in request order.
   void collect(const Field& array, const Node& scope, std::vector<const Node*>& found) const {
     for (const Node& node : scope.children)
-      if (node.field->array && node.field->name != "ForgottenTopicsData" && answers(array, node)) found.push_back(&node);
+      if (node.field->array && node.field->name != "ForgottenTopicsData" && answers(array, node))
+        found.push_back(&node);
     if (!found.empty()) return;
     // One level less in the answer than in the request: AlterReplicaLogDirs.
     for (const Node& node : scope.children) collect(array, node, found);

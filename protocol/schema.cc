@@ -56,7 +56,9 @@ static_assert([] {
 
 }  // namespace
 
-std::span<const Message> messages() { return all_messages; }
+std::span<const Message> messages() {
+  return all_messages;
+}
 
 const Message* find_message(ApiKey api, Direction direction) {
   const auto key = static_cast<std::size_t>(api);  // negative keys become large

@@ -19,16 +19,70 @@ enum class ApiKey : std::int16_t {
 enum class Direction : std::uint8_t { request, response };
 
 enum class WireType : std::uint8_t {
-  boolean, int8, int16, uint16, int32, uint32, int64, float64, uuid, string, bytes, records, structure
+  boolean,
+  int8,
+  int16,
+  uint16,
+  int32,
+  uint32,
+  int64,
+  float64,
+  uuid,
+  string,
+  bytes,
+  records,
+  structure
 };
 
 // What a field means to a proxy. One rewriter per role serves every message at every version.
 enum class Role : std::uint8_t {
-  none, offset, leader_epoch, node_id, controller_id, host, port, rack, cluster_id, topic_name, topic_id, topic_regex, partition,
-  partition_count, group_id, member_id, generation, instance_id, assignment, transactional_id, producer_id,
-  producer_epoch, sequence, coordinator_epoch, session, records, commit_metadata, error_code, error_text, client_id,
-  client_host, principal, resource, quota_entity, config_value, token, sasl, directory_id, log_directory, replica_epoch,
-  timestamp, offset_delta, byte_position, isolation, throttle, api_version, envelope,
+  none,
+  offset,
+  leader_epoch,
+  node_id,
+  controller_id,
+  host,
+  port,
+  rack,
+  cluster_id,
+  topic_name,
+  topic_id,
+  topic_regex,
+  partition,
+  partition_count,
+  group_id,
+  member_id,
+  generation,
+  instance_id,
+  assignment,
+  transactional_id,
+  producer_id,
+  producer_epoch,
+  sequence,
+  coordinator_epoch,
+  session,
+  records,
+  commit_metadata,
+  error_code,
+  error_text,
+  client_id,
+  client_host,
+  principal,
+  resource,
+  quota_entity,
+  config_value,
+  token,
+  sasl,
+  directory_id,
+  log_directory,
+  replica_epoch,
+  timestamp,
+  offset_delta,
+  byte_position,
+  isolation,
+  throttle,
+  api_version,
+  envelope,
   coordinator_key  // of FindCoordinator: a group, a transactional id or a share partition, by the request's KeyType
 };
 
@@ -47,17 +101,17 @@ struct Field {
   VersionRange versions;  // present in these versions
   bool array = false;
   VersionRange nullable = {};
-  VersionRange tagged = {};               // present as a tagged field in these versions
-  std::int16_t tag = -1;                  // -1 where not tagged
-  std::span<const Field> children = {};   // of a structure
+  VersionRange tagged = {};              // present as a tagged field in these versions
+  std::int16_t tag = -1;                 // -1 where not tagged
+  std::span<const Field> children = {};  // of a structure
 };
 
 struct Message {
   ApiKey api;
   Direction direction;
-  std::string_view name;      // "FetchRequest"
-  VersionRange versions;      // union over the releases covered
-  Version first_flexible;     // 32767 where no version is flexible
+  std::string_view name;   // "FetchRequest"
+  VersionRange versions;   // union over the releases covered
+  Version first_flexible;  // 32767 where no version is flexible
   std::span<const Field> fields;
 };
 

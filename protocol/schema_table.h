@@ -12,7 +12,9 @@ namespace crossover::protocol::table {
 #define NULLABLE(first, last) .nullable = {first, last}
 #define TAGGED(tag_, first, last) .tagged = {first, last}, .tag = tag_
 #define CHILDREN(table) .children = table
-#define END };
+#define END \
+  }         \
+  ;
 #define MESSAGE(...)
 #include "protocol/schema/messages.inc"
 #undef TABLE

@@ -18,13 +18,13 @@ using BytesView = std::string_view;
 // lives as long as that buffer; encoding appends it. nullopt is the protocol's null.
 using Records = std::optional<BytesView>;
 
-using NodeId = std::int32_t;         // negative ones are sentinels and are never mapped
+using NodeId = std::int32_t;  // negative ones are sentinels and are never mapped
 using PartitionIndex = std::int32_t;
 using Offset = std::int64_t;
-using LeaderEpoch = std::int32_t;    // -1: unknown
-using ProducerId = std::int64_t;     // -1: none
+using LeaderEpoch = std::int32_t;  // -1: unknown
+using ProducerId = std::int64_t;   // -1: none
 using ProducerEpoch = std::int16_t;
-using Version = std::int16_t;        // of an API
+using Version = std::int16_t;  // of an API
 
 // KIP-516 topic ids and other uuids; 16 bytes as they stand on the wire.
 struct Uuid {

@@ -7,7 +7,8 @@
 
 namespace crossover::protocol {
 
-// One visited primitive. `at` and `size` locate the value itself (for strings and bytes without the length) in the body.
+// One visited primitive. `at` and `size` locate the value itself (for strings and bytes without the length) in the
+// body.
 struct Visit {
   const Field& field;
   std::size_t at;

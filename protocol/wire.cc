@@ -58,14 +58,30 @@ void append_varint(Bytes& out, Unsigned value) {
 
 }  // namespace
 
-std::int8_t Reader::int8() { return static_cast<std::int8_t>(take<std::uint8_t>(*this)); }
-std::int16_t Reader::int16() { return static_cast<std::int16_t>(take<std::uint16_t>(*this)); }
-std::int32_t Reader::int32() { return static_cast<std::int32_t>(take<std::uint32_t>(*this)); }
-std::int64_t Reader::int64() { return static_cast<std::int64_t>(take<std::uint64_t>(*this)); }
-std::uint16_t Reader::uint16() { return take<std::uint16_t>(*this); }
-std::uint32_t Reader::uint32() { return take<std::uint32_t>(*this); }
-double Reader::float64() { return std::bit_cast<double>(take<std::uint64_t>(*this)); }
-std::uint32_t Reader::unsigned_varint() { return take_varint<std::uint32_t>(*this); }
+std::int8_t Reader::int8() {
+  return static_cast<std::int8_t>(take<std::uint8_t>(*this));
+}
+std::int16_t Reader::int16() {
+  return static_cast<std::int16_t>(take<std::uint16_t>(*this));
+}
+std::int32_t Reader::int32() {
+  return static_cast<std::int32_t>(take<std::uint32_t>(*this));
+}
+std::int64_t Reader::int64() {
+  return static_cast<std::int64_t>(take<std::uint64_t>(*this));
+}
+std::uint16_t Reader::uint16() {
+  return take<std::uint16_t>(*this);
+}
+std::uint32_t Reader::uint32() {
+  return take<std::uint32_t>(*this);
+}
+double Reader::float64() {
+  return std::bit_cast<double>(take<std::uint64_t>(*this));
+}
+std::uint32_t Reader::unsigned_varint() {
+  return take_varint<std::uint32_t>(*this);
+}
 
 std::int32_t Reader::varint() {
   const std::uint32_t zigzag = unsigned_varint();
@@ -94,14 +110,30 @@ BytesView Reader::raw(std::size_t size) {
   return result;
 }
 
-void Writer::int8(std::int8_t value) { out_.push_back(static_cast<char>(value)); }
-void Writer::int16(std::int16_t value) { append(out_, static_cast<std::uint16_t>(value)); }
-void Writer::int32(std::int32_t value) { append(out_, static_cast<std::uint32_t>(value)); }
-void Writer::int64(std::int64_t value) { append(out_, static_cast<std::uint64_t>(value)); }
-void Writer::uint16(std::uint16_t value) { append(out_, value); }
-void Writer::uint32(std::uint32_t value) { append(out_, value); }
-void Writer::float64(double value) { append(out_, std::bit_cast<std::uint64_t>(value)); }
-void Writer::unsigned_varint(std::uint32_t value) { append_varint(out_, value); }
+void Writer::int8(std::int8_t value) {
+  out_.push_back(static_cast<char>(value));
+}
+void Writer::int16(std::int16_t value) {
+  append(out_, static_cast<std::uint16_t>(value));
+}
+void Writer::int32(std::int32_t value) {
+  append(out_, static_cast<std::uint32_t>(value));
+}
+void Writer::int64(std::int64_t value) {
+  append(out_, static_cast<std::uint64_t>(value));
+}
+void Writer::uint16(std::uint16_t value) {
+  append(out_, value);
+}
+void Writer::uint32(std::uint32_t value) {
+  append(out_, value);
+}
+void Writer::float64(double value) {
+  append(out_, std::bit_cast<std::uint64_t>(value));
+}
+void Writer::unsigned_varint(std::uint32_t value) {
+  append_varint(out_, value);
+}
 
 void Writer::varint(std::int32_t value) {
   append_varint(out_, static_cast<std::uint32_t>(value) << 1 ^ static_cast<std::uint32_t>(value >> 31));
@@ -115,12 +147,24 @@ void Writer::uuid(const Uuid& value) {
   out_.append(reinterpret_cast<const char*>(value.bytes.data()), value.bytes.size());
 }
 
-void Writer::raw(BytesView value) { out_.append(value); }
+void Writer::raw(BytesView value) {
+  out_.append(value);
+}
 
-void store_int32(char* at, std::int32_t value) { store(at, static_cast<std::uint32_t>(value)); }
-void store_int64(char* at, std::int64_t value) { store(at, static_cast<std::uint64_t>(value)); }
-std::int16_t load_int16(const char* at) { return static_cast<std::int16_t>(load<std::uint16_t>(at)); }
-std::int32_t load_int32(const char* at) { return static_cast<std::int32_t>(load<std::uint32_t>(at)); }
-std::int64_t load_int64(const char* at) { return static_cast<std::int64_t>(load<std::uint64_t>(at)); }
+void store_int32(char* at, std::int32_t value) {
+  store(at, static_cast<std::uint32_t>(value));
+}
+void store_int64(char* at, std::int64_t value) {
+  store(at, static_cast<std::uint64_t>(value));
+}
+std::int16_t load_int16(const char* at) {
+  return static_cast<std::int16_t>(load<std::uint16_t>(at));
+}
+std::int32_t load_int32(const char* at) {
+  return static_cast<std::int32_t>(load<std::uint32_t>(at));
+}
+std::int64_t load_int64(const char* at) {
+  return static_cast<std::int64_t>(load<std::uint64_t>(at));
+}
 
 }  // namespace crossover::protocol
