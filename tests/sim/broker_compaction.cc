@@ -1,0 +1,173 @@
+// The log cleaner (LogCleaner, MemoryRecords.filterTo): records go, offsets and batch borders stay.
+#include <map>
+#include <set>
+
+#include "protocol/crc32c.h"
+#include "protocol/wire.h"
+#include "tests/sim/broker_log.h"
+
+namespace crossover::sim {
+
+namespace {
+
+using protocol::Reader;
+using protocol::Writer;
+
+constexpr std::int16_t delete_horizon_bit = 0x40;  // KIP-534: base timestamp then holds the horizon
+
+struct LogRecord {
+  std::int8_t attributes = 0;
+  std::int64_t timestamp = 0;
+  std::int32_t offset_delta = 0;
+  std::optional<BytesView> key;
+  std::optional<BytesView> value;
+  BytesView headers;
+};
+
+std::optional<BytesView> nullable(Reader& in) {
+  std::int32_t size = in.varint();
+  if (size < 0) return std::nullopt;
+  return in.raw(static_cast<std::size_t>(size));
+}
+
+// nullopt when the records are compressed or do not parse: such a batch is left as it is.
+std::optional<std::vector<LogRecord>> records_of(const StoredBatch& batch) {
+  if (batch.header.compression() != 0 || batch.header.is_control()) return std::nullopt;
+  Reader in(BytesView(batch.bytes).substr(protocol::batch_header_bytes));
+  std::vector<LogRecord> records;
+  for (std::int32_t i = 0; i < batch.header.record_count; ++i) {
+    std::int32_t length = in.varint();
+    if (!in.ok() || length < 0) return std::nullopt;
+    BytesView body = in.raw(static_cast<std::size_t>(length));
+    Reader inner(body);
+    LogRecord record;
+    record.attributes = inner.int8();
+    record.timestamp = batch.header.base_timestamp + inner.varlong();
+    record.offset_delta = inner.varint();
+    record.key = nullable(inner);
+    record.value = nullable(inner);
+    if (!in.ok() || !inner.ok()) return std::nullopt;
+    record.headers = body.substr(inner.position());
+    records.push_back(record);
+  }
+  return records;
+}
+
+void put_nullable(Writer& out, const std::optional<BytesView>& value) {
+  out.varint(value ? static_cast<std::int32_t>(value->size()) : -1);
+  if (value) out.raw(*value);
+}
+
+Bytes encode_record(const LogRecord& record, std::int64_t base_timestamp) {
+  Bytes body;
+  Writer out(body);
+  out.int8(record.attributes);
+  out.varlong(record.timestamp - base_timestamp);
+  out.varint(record.offset_delta);
+  put_nullable(out, record.key);
+  put_nullable(out, record.value);
+  out.raw(record.headers);
+  return body;
+}
+
+// The batch with only these records. Base offset, last offset and sequences stay: they outlive the records.
+StoredBatch rebuilt(const StoredBatch& old, const std::vector<LogRecord>& kept, std::optional<std::int64_t> horizon) {
+  BatchHeader header = old.header;
+  if (horizon) header.attributes |= delete_horizon_bit;
+  if (horizon) header.base_timestamp = *horizon;
+  header.record_count = static_cast<std::int32_t>(kept.size());
+  header.max_timestamp = kept.empty() ? -1 : kept.front().timestamp;
+  Bytes records;
+  for (const LogRecord& record : kept) {
+    header.max_timestamp = std::max(header.max_timestamp, record.timestamp);
+    Bytes body = encode_record(record, header.base_timestamp);
+    Writer out(records);
+    out.varint(static_cast<std::int32_t>(body.size()));
+    out.raw(body);
+  }
+  Bytes checked;  // what the checksum covers
+  Writer out(checked);
+  out.int16(header.attributes);
+  out.int32(header.last_offset_delta);
+  out.int64(header.base_timestamp);
+  out.int64(header.max_timestamp);
+  out.int64(header.producer_id);
+  out.int16(header.producer_epoch);
+  out.int32(header.base_sequence);
+  out.int32(header.record_count);
+  out.raw(records);
+  header.crc = protocol::crc32c(checked);
+  header.batch_length = static_cast<std::int32_t>(checked.size() + 9);
+  StoredBatch batch{header, {}};
+  Writer front(batch.bytes);
+  front.int64(header.base_offset);
+  front.int32(header.batch_length);
+  front.int32(header.leader_epoch);
+  front.int8(header.magic);
+  front.uint32(header.crc);
+  front.raw(checked);
+  return batch;
+}
+
+struct CleanerMap {
+  std::map<Bytes, Offset> last_by_key;
+  std::map<ProducerId, Offset> last_by_producer;  // base offset of the producer's last batch
+};
+
+CleanerMap map_log(const std::deque<StoredBatch>& batches, std::size_t cleanable) {
+  CleanerMap map;
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    const StoredBatch& batch = batches[i];
+    if (batch.header.producer_id >= 0) map.last_by_producer[batch.header.producer_id] = batch.header.base_offset;
+    if (i >= cleanable) continue;
+    auto records = records_of(batch);
+    if (!records) continue;
+    for (const LogRecord& record : *records) {
+      if (record.key) map.last_by_key[Bytes(*record.key)] = batch.header.base_offset + record.offset_delta;
+    }
+  }
+  return map;
+}
+
+// nullopt: the batch vanishes.
+std::optional<StoredBatch> cleaned(const StoredBatch& batch, const CleanerMap& map, std::int64_t now_ms,
+                                   std::int64_t delete_retention_ms) {
+  auto records = records_of(batch);
+  if (!records) return batch;
+  bool dated = batch.header.attributes & delete_horizon_bit;
+  bool tombstones_over = dated && now_ms >= batch.header.base_timestamp;
+  std::vector<LogRecord> kept;
+  bool tombstone_kept = false;
+  for (const LogRecord& record : *records) {
+    // A record without a key cannot be wanted: the cleaner drops it.
+    if (!record.key) continue;
+    if (map.last_by_key.at(Bytes(*record.key)) != batch.header.base_offset + record.offset_delta) continue;
+    if (!record.value && tombstones_over) continue;
+    tombstone_kept |= !record.value;
+    kept.push_back(record);
+  }
+  std::optional<std::int64_t> horizon;
+  if (tombstone_kept && !dated) horizon = now_ms + delete_retention_ms;
+  if (kept.size() == records->size() && !horizon) return batch;
+  auto last = map.last_by_producer.find(batch.header.producer_id);
+  bool keeps_producer = last != map.last_by_producer.end() && last->second == batch.header.base_offset;
+  if (kept.empty() && !keeps_producer) return std::nullopt;
+  return rebuilt(batch, kept, horizon);
+}
+
+}  // namespace
+
+void PartitionLog::compact(Offset upto, std::int64_t now_ms, std::int64_t delete_retention_ms) {
+  std::size_t cleanable = 0;
+  while (cleanable + 1 < batches_.size() && batches_[cleanable].header.last_offset() < upto) ++cleanable;
+  CleanerMap map = map_log(batches_, cleanable);
+  std::deque<StoredBatch> result;
+  for (std::size_t i = 0; i < batches_.size(); ++i) {
+    auto batch = i < cleanable ? cleaned(batches_[i], map, now_ms, delete_retention_ms)
+                               : std::optional<StoredBatch>(batches_[i]);
+    if (batch) result.push_back(std::move(*batch));
+  }
+  batches_ = std::move(result);
+}
+
+}  // namespace crossover::sim
