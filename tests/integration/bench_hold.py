@@ -1,7 +1,8 @@
 """Measures how long a flip holds producers, broken into its steps.
 
-    python3 -m tests.integration.bench_hold [--flips 100] [--partitions 100] [--rate 5000] [--json FILE]
+python3 -m tests.integration.bench_hold [--flips 100] [--partitions 100] [--rate 5000] [--json FILE]
 """
+
 import argparse
 import datetime
 import json
@@ -19,7 +20,9 @@ def measure(lab, flips=100, partitions=100, rate=5000, pause=1.0):
 
     lab.bring_home("source")
     topic = lab.topic("hold", partitions=partitions)
-    traffics = [Traffic(lab, "java-4.4.0", topic, partitions=partitions, rate=rate / PRODUCERS) for _ in range(PRODUCERS)]
+    traffics = [
+        Traffic(lab, "java-4.4.0", topic, partitions=partitions, rate=rate / PRODUCERS) for _ in range(PRODUCERS)
+    ]
     for traffic in traffics:
         traffic.wait_ready()
     reports = []
@@ -32,13 +35,25 @@ def measure(lab, flips=100, partitions=100, rate=5000, pause=1.0):
     finally:
         acked = _finish(traffics)
     steps = list(dict.fromkeys(step["name"] for report in reports for step in report["steps"]))
-    by_step = {name: [step["ms"] for report in reports for step in report["steps"] if step["name"] == name] for name in steps}
+    by_step = {
+        name: [step["ms"] for report in reports for step in report["steps"] if step["name"] == name] for name in steps
+    }
     longest = [report["hold_ms"]["max"] for report in reports]
     return {
-        "date": datetime.date.today().isoformat(), "versions": lab.versions, "cores": os.cpu_count(), "flips": flips, "partitions": partitions,
-        "rate": rate, "acked": acked, "hold_ms": summary(longest), "hold_p99_ms": summary([report["hold_ms"]["p99"] for report in reports]),
+        "date": datetime.date.today().isoformat(),
+        "versions": lab.versions,
+        "cores": os.cpu_count(),
+        "flips": flips,
+        "partitions": partitions,
+        "rate": rate,
+        "acked": acked,
+        "hold_ms": summary(longest),
+        "hold_p99_ms": summary([report["hold_ms"]["p99"] for report in reports]),
         "steps_ms": {name: summary(values) for name, values in by_step.items()},
-        "each": [{"direction": report["direction"], "hold_ms": report["hold_ms"], "steps": report["steps"]} for report in reports],
+        "each": [
+            {"direction": report["direction"], "hold_ms": report["hold_ms"], "steps": report["steps"]}
+            for report in reports
+        ],
     }
 
 
@@ -52,7 +67,9 @@ def _finish(traffics):
         workers.wait_consumed(producers, traffic.consumers)
     workers.stop_all([consumer for traffic in traffics for consumer in traffic.consumers])
     for traffic in traffics:
-        verdict = verify.verify({producer.name: producer.out for producer in producers}, [consumer.out for consumer in traffic.consumers])
+        verdict = verify.verify(
+            {producer.name: producer.out for producer in producers}, [consumer.out for consumer in traffic.consumers]
+        )
         assert not verdict.faults(), (verdict.faults(), dict(verdict.examples))
     return verdict.acked
 
@@ -64,9 +81,17 @@ def summary(values):
 
 
 def render(figures):
-    rows = [f"{figures['flips']} flips of {figures['partitions']} partitions at {figures['rate']} records/s on {figures['cores']} cores, {figures['date']}",
-            "", "| ms | p50 | p99 | max |", "|---|---|---|---|"]
-    named = {"longest hold of a request, per flip": figures["hold_ms"], **{f"step {k}": v for k, v in figures["steps_ms"].items()}}
+    rows = [
+        f"{figures['flips']} flips of {figures['partitions']} partitions at {figures['rate']} records/s"
+        f" on {figures['cores']} cores, {figures['date']}",
+        "",
+        "| ms | p50 | p99 | max |",
+        "|---|---|---|---|",
+    ]
+    named = {
+        "longest hold of a request, per flip": figures["hold_ms"],
+        **{f"step {k}": v for k, v in figures["steps_ms"].items()},
+    }
     rows += [f"| {name} | {v['p50']:.1f} | {v['p99']:.1f} | {v['max']:.1f} |" for name, v in named.items()]
     return "\n".join(rows) + "\n"
 
@@ -77,7 +102,9 @@ def write(figures, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="bench_hold", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="bench_hold", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--flips", type=int, default=100)
     parser.add_argument("--partitions", type=int, default=100)
     parser.add_argument("--rate", type=float, default=5000)

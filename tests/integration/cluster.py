@@ -4,6 +4,7 @@
 runs one until Ctrl-C. In tests:
     with Cluster("source", brokers=3) as source: ... source.bootstrap ... source.kill(2); source.start(2)
 """
+
 import argparse
 import base64
 import os
@@ -83,8 +84,13 @@ class Cluster:
         """Until each named broker answers and knows all that run."""
         nodes = self.running() if nodes is None else nodes
         wanted = set(self.running())
-        process.wait_until(f"cluster {self.name}", lambda: all(brokers_known(self.ports[n]) >= wanted for n in nodes), limit,
-                           [self.children[n] for n in nodes], pause=0.2)
+        process.wait_until(
+            f"cluster {self.name}",
+            lambda: all(brokers_known(self.ports[n]) >= wanted for n in nodes),
+            limit,
+            [self.children[n] for n in nodes],
+            pause=0.2,
+        )
 
     # ---- single brokers ----
 
@@ -136,7 +142,14 @@ class Cluster:
         self.stop(node)
         del self.ports[node]
         if not self.zookeeper:
-            self.tool("org.apache.kafka.tools.ClusterTool", "unregister", "--bootstrap-server", self.bootstrap, "--id", str(node))
+            self.tool(
+                "org.apache.kafka.tools.ClusterTool",
+                "unregister",
+                "--bootstrap-server",
+                self.bootstrap,
+                "--id",
+                str(node),
+            )
 
     def tool(self, main, *args, check=True):
         return run_tool(main, *args, check=check)
@@ -154,35 +167,57 @@ class Cluster:
     def _properties(self, node):
         copies = self.copies
         common = {
-            "log.dirs": self._path(node) / "data", "default.replication.factor": copies, "min.insync.replicas": min(2, copies),
-            "offsets.topic.replication.factor": copies, "offsets.topic.num.partitions": 3,
-            "transaction.state.log.replication.factor": copies, "transaction.state.log.num.partitions": 3,
-            "transaction.state.log.min.isr": min(2, copies), "group.initial.rebalance.delay.ms": 0,
-            "auto.create.topics.enable": "false", "num.network.threads": 2, "num.io.threads": 4,
-            "log.cleaner.dedupe.buffer.size": 16777216, "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.ports[node]}",
-            "controlled.shutdown.enable": "true", "broker.rack": f"rack{node % 3}",
+            "log.dirs": self._path(node) / "data",
+            "default.replication.factor": copies,
+            "min.insync.replicas": min(2, copies),
+            "offsets.topic.replication.factor": copies,
+            "offsets.topic.num.partitions": 3,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.num.partitions": 3,
+            "transaction.state.log.min.isr": min(2, copies),
+            "group.initial.rebalance.delay.ms": 0,
+            "auto.create.topics.enable": "false",
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "log.cleaner.dedupe.buffer.size": 16777216,
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.ports[node]}",
+            "controlled.shutdown.enable": "true",
+            "broker.rack": f"rack{node % 3}",
         }
         listener = f"PLAINTEXT://127.0.0.1:{self.ports[node]}"
         if self.zookeeper:
-            return common | {"broker.id": node, "listeners": listener, "zookeeper.connect": f"127.0.0.1:{self.zookeeper_port}",
-                             "zookeeper.connection.timeout.ms": 30000}
+            return common | {
+                "broker.id": node,
+                "listeners": listener,
+                "zookeeper.connect": f"127.0.0.1:{self.zookeeper_port}",
+                "zookeeper.connection.timeout.ms": 30000,
+            }
         is_voter = node in self.voters
         kraft = {
-            "process.roles": "broker,controller" if is_voter else "broker", "node.id": node,
+            "process.roles": "broker,controller" if is_voter else "broker",
+            "node.id": node,
             "controller.quorum.voters": ",".join(f"{n}@127.0.0.1:{port}" for n, port in self.voters.items()),
-            "controller.listener.names": "CONTROLLER", "inter.broker.listener.name": "PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "PLAINTEXT",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "listeners": listener + (f",CONTROLLER://127.0.0.1:{self.voters[node]}" if is_voter else ""),
         }
         if install.version_of(self.version) >= (4, 0):
-            kraft |= {"share.coordinator.state.topic.replication.factor": copies, "share.coordinator.state.topic.min.isr": min(2, copies),
-                      "share.coordinator.state.topic.num.partitions": 3}
+            kraft |= {
+                "share.coordinator.state.topic.replication.factor": copies,
+                "share.coordinator.state.topic.min.isr": min(2, copies),
+                "share.coordinator.state.topic.num.partitions": 3,
+            }
         return common | kraft
 
     def _format(self):
         """Formats the first broker with Kafka's tool and copies the result: a JVM less per broker."""
         properties = self._path(self.first_id) / "server.properties"
-        install.run(*java(self.jars, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", properties, opts=SMALL_HEAP))
+        install.run(
+            *java(
+                self.jars, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", properties, opts=SMALL_HEAP
+            )
+        )
         for node in self.ports:
             if node != self.first_id:
                 self._clone_format(node)
@@ -195,7 +230,11 @@ class Cluster:
                 shutil.copy(source / name, data / name)
         own = {"node.id": str(node), "directory.id": _uuid_text()}
         lines = (data / "meta.properties").read_text().splitlines()
-        changed = [f"{line.split('=')[0]}={own.get(line.split('=')[0], line.partition('=')[2])}" for line in lines if "=" in line]
+        changed = [
+            f"{line.split('=')[0]}={own.get(line.split('=')[0], line.partition('=')[2])}"
+            for line in lines
+            if "=" in line
+        ]
         (data / "meta.properties").write_text("\n".join(changed) + "\n")
 
     def _spawn(self, node):
@@ -210,8 +249,16 @@ class Cluster:
         where.mkdir(parents=True)
         self.zookeeper_port = process.free_ports()
         (where / "zookeeper.properties").write_text(
-            f"dataDir={where}/data\nclientPort={self.zookeeper_port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\nmaxClientCnxns=0\n")
-        command = java(self.jars, "org.apache.zookeeper.server.quorum.QuorumPeerMain", where / "zookeeper.properties", opts=SMALL_HEAP, level="INFO")
+            f"dataDir={where}/data\nclientPort={self.zookeeper_port}\nclientPortAddress=127.0.0.1\n"
+            "admin.enableServer=false\nmaxClientCnxns=0\n"
+        )
+        command = java(
+            self.jars,
+            "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+            where / "zookeeper.properties",
+            opts=SMALL_HEAP,
+            level="INFO",
+        )
         self.zookeeper_child = process.spawn(command, where / "log", cwd=where)
         process.wait_until("ZooKeeper", lambda: _accepts(self.zookeeper_port), 60, [self.zookeeper_child])
 
@@ -247,7 +294,8 @@ def class_archive(version):
 
 
 def brokers_known(port):
-    """Ids of the live brokers that the one at this port tells of (Metadata v1, no topics); empty when it does not answer."""
+    """Ids of the live brokers that the one at this port tells of; empty when it does not answer."""
+    # Metadata v1, no topics.
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as link:
             link.settimeout(2)
@@ -281,7 +329,9 @@ def _uuid_text():
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="cluster", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="cluster", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("verb", choices=["up"])
     parser.add_argument("--brokers", type=int, default=3)
     parser.add_argument("--version", default="4.3.1")
@@ -292,7 +342,11 @@ def main():
     began = time.monotonic()
     properties = dict(item.split("=", 1) for item in args.set)
     with Cluster("cluster", args.brokers, args.version, args.nodes_from, properties) as cluster:
-        print(f"bootstrap {cluster.bootstrap}\nlogs {cluster.folder}\npid {os.getpid()}\nup in {time.monotonic() - began:.1f} s", flush=True)
+        print(
+            f"bootstrap {cluster.bootstrap}\nlogs {cluster.folder}\npid {os.getpid()}\n"
+            f"up in {time.monotonic() - began:.1f} s",
+            flush=True,
+        )
         try:
             signal.pause()
         except KeyboardInterrupt:

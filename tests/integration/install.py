@@ -1,4 +1,5 @@
-"""Fetches what the end-to-end tests run: Kafka's jars, a Python environment, compiled workers. Each once, into the user's cache."""
+"""Fetches what the end-to-end tests run, each once, into the user's cache: jars, a Python environment, workers."""
+
 import fcntl
 import os
 import shutil
@@ -36,9 +37,13 @@ def once(path):
 
 
 def run(*command, **options):
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    done = subprocess.run(
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(str(word) for word in command)}\n{done.stdout}\nDebian packages needed: {APT_PACKAGES}")
+        raise RuntimeError(
+            f"{' '.join(str(word) for word in command)}\n{done.stdout}\nDebian packages needed: {APT_PACKAGES}"
+        )
     return done.stdout
 
 
@@ -47,8 +52,19 @@ def _maven(out, version, profiles):
         log = ["-Dlog.group=org.slf4j", "-Dlog.artifact=slf4j-reload4j", "-Dlog.version=1.7.36"]
     else:
         log = []
-    run("mvn", "-q", "-B", "-f", HERE / "pom.xml", "dependency:copy-dependencies", "-DincludeScope=runtime",
-        f"-Dkafka.version={version}", f"-DoutputDirectory={out}", *log, *(["-P" + profiles] if profiles else []))
+    run(
+        "mvn",
+        "-q",
+        "-B",
+        "-f",
+        HERE / "pom.xml",
+        "dependency:copy-dependencies",
+        "-DincludeScope=runtime",
+        f"-Dkafka.version={version}",
+        f"-DoutputDirectory={out}",
+        *log,
+        *(["-P" + profiles] if profiles else []),
+    )
 
 
 def broker_jars(version):
@@ -73,8 +89,11 @@ def tool_jars():
 
 
 def java_logging(level):
-    return [f"-Dcrossover.level={level}", f"-Dlog4j2.configurationFile={HERE}/log4j2.properties",
-            f"-Dlog4j.configuration=file:{HERE}/log4j.properties"]
+    return [
+        f"-Dcrossover.level={level}",
+        f"-Dlog4j2.configurationFile={HERE}/log4j2.properties",
+        f"-Dlog4j.configuration=file:{HERE}/log4j.properties",
+    ]
 
 
 def java_worker():

@@ -1,4 +1,5 @@
 """Two real clusters and the proxy between them; traffic through it; a judge of each flip."""
+
 import itertools
 import shutil
 import tempfile
@@ -10,13 +11,26 @@ from .cluster import Cluster
 from .proxy import Direct, FlipFailed, Proxy
 
 # Cleaners and retention run often enough for a test to wait for them.
-BROKER_PROPERTIES = {"log.cleaner.backoff.ms": 500, "log.retention.check.interval.ms": 1000, "log.segment.delete.delay.ms": 500,
-                     "log.initial.task.delay.ms": 500}
+BROKER_PROPERTIES = {
+    "log.cleaner.backoff.ms": 500,
+    "log.retention.check.interval.ms": 1000,
+    "log.segment.delete.delay.ms": 500,
+    "log.initial.task.delay.ms": 500,
+}
 _numbers = itertools.count(1)
 
 
 class Lab:
-    def __init__(self, source_version="4.3.1", target_version="4.3.1", brokers=3, direct=False, properties=None, settings="", purpose=""):
+    def __init__(
+        self,
+        source_version="4.3.1",
+        target_version="4.3.1",
+        brokers=3,
+        direct=False,
+        properties=None,
+        settings="",
+        purpose="",
+    ):
         self.purpose = purpose  # what would disturb others: run.py shares a lab only among equals
         self.versions = source_version, target_version
         self.brokers, self.direct, self.settings = brokers, direct, settings
@@ -31,9 +45,11 @@ class Lab:
 
     def up(self):
         self.folder = Path(tempfile.mkdtemp(prefix="crossover-lab-"))
-        # Both clusters number their brokers alike, as most do: an id that leaks through the proxy then hits the wrong one.
+        # Both clusters number their brokers alike, as most do: an id that leaks then leads to the wrong one.
         self.source = Cluster("source", self.brokers, self.versions[0], properties=self.properties)
-        self.target = None if self.direct else Cluster("target", self.brokers, self.versions[1], properties=self.properties)
+        self.target = (
+            None if self.direct else Cluster("target", self.brokers, self.versions[1], properties=self.properties)
+        )
         for cluster in self.clusters():
             cluster.up(wait=False)
         for cluster in self.clusters():
@@ -99,16 +115,48 @@ def _visible(bootstrap, topic):
 class Traffic:
     """One producer and one consumer group of a client on a topic."""
 
-    def __init__(self, lab, client, topic, partitions=6, rate=2000, acks="all", idempotent=True, retries=None, consumers=1,
-                 consumer_client=None):
+    def __init__(
+        self,
+        lab,
+        client,
+        topic,
+        partitions=6,
+        rate=2000,
+        acks="all",
+        idempotent=True,
+        retries=None,
+        consumers=1,
+        consumer_client=None,
+    ):
         self.lab, self.client, self.topic, self.idempotent = lab, client, topic, idempotent
         self.number = next(_numbers)
         common = {"bootstrap": lab.bootstrap, "topic": topic}
-        self.consumers = [workers.Worker(consumer_client or client, "consume", lab.folder, f"c{self.number}-{i}", group=f"g-{topic}-{self.number}",
-                                         **common) for i in range(consumers)]
+        self.consumers = [
+            workers.Worker(
+                consumer_client or client,
+                "consume",
+                lab.folder,
+                f"c{self.number}-{i}",
+                group=f"g-{topic}-{self.number}",
+                **common,
+            )
+            for i in range(consumers)
+        ]
         more = {} if retries is None else {"retries": retries}
-        self.producers = [workers.Worker(client, "produce", lab.folder, f"p{self.number}", partitions=partitions, rate=rate, acks=acks,
-                                         idempotent="true" if idempotent else "false", **more, **common)]
+        self.producers = [
+            workers.Worker(
+                client,
+                "produce",
+                lab.folder,
+                f"p{self.number}",
+                partitions=partitions,
+                rate=rate,
+                acks=acks,
+                idempotent="true" if idempotent else "false",
+                **more,
+                **common,
+            )
+        ]
 
     def wait_ready(self):
         for worker in self.producers + self.consumers:
@@ -121,8 +169,12 @@ class Traffic:
     def flows(self, least=200, limit=60):
         """Waits until that many more records were acknowledged: a flip that stops them for ever is found here."""
         before = self.produced()
-        process.wait_until(f"{self.client}: {least} more acknowledged", lambda: self.produced() >= before + least, limit,
-                           [worker.child for worker in self.producers + self.consumers])
+        process.wait_until(
+            f"{self.client}: {least} more acknowledged",
+            lambda: self.produced() >= before + least,
+            limit,
+            [worker.child for worker in self.producers + self.consumers],
+        )
 
     def finish(self, limit=90):
         workers.stop_all(self.producers, patience=150)
@@ -168,14 +220,14 @@ class Spliced:
         return place
 
     def check_natively(self, lab, log):
-        """Each record of the virtual log (partition, offset) -> value lies where the account says, on no other cluster."""
+        """Each record of the virtual log, (partition, offset) -> value, lies where the account says."""
         real = {name: native.log(lab.cluster(name).bootstrap, self.topic) for name in ("source", "target")}
         expected = {"source": {}, "target": {}}
         for (partition, offset), value in log.items():
             cluster, at = self.real(partition, offset)
             expected[cluster][partition, at] = value
-        for name in expected:
-            for place, value in expected[name].items():
+        for name, places in expected.items():
+            for place, value in places.items():
                 assert real[name].get(place) == value, f"{name} {place}: {real[name].get(place)} instead of {value}"
 
 

@@ -4,6 +4,7 @@
     python3 -m tests.integration.matrix --render FILE [--into README.md]
 --direct connects to the source without the proxy: the baseline.
 """
+
 import argparse
 import datetime
 import json
@@ -58,9 +59,16 @@ def run_group(lab, group, seconds, rate=2000):
 
 
 def result_of(lab, traffic, mode, seconds, flips, problem):
-    result = {"client": traffic.client, "mode": mode, "source": lab.versions[0], "target": None if lab.direct else lab.versions[1],
-              "seconds": seconds, "date": datetime.date.today().isoformat(), "direct": lab.direct,
-              "hold_ms": [flip.get("hold_ms") for flip in flips]}
+    result = {
+        "client": traffic.client,
+        "mode": mode,
+        "source": lab.versions[0],
+        "target": None if lab.direct else lab.versions[1],
+        "seconds": seconds,
+        "date": datetime.date.today().isoformat(),
+        "direct": lab.direct,
+        "hold_ms": [flip.get("hold_ms") for flip in flips],
+    }
     try:
         verdict = traffic.finish()
         result |= verdict.as_json()
@@ -75,20 +83,39 @@ def result_of(lab, traffic, mode, seconds, flips, problem):
 
 
 def longest_hold(result):
-    return max((hold["max"] for hold in result.get("hold_ms", []) if hold and hold.get("max") is not None), default=None)
+    return max(
+        (hold["max"] for hold in result.get("hold_ms", []) if hold and hold.get("max") is not None), default=None
+    )
 
 
 COLUMNS = ["acked", "lost", "duplicated", "out_of_order", "wrong_offset", "gaps", "errors"]
 
 
 def render(results):
-    head = ["client", "producer", "source → target", "seconds", *[c.replace("_", " ") for c in COLUMNS], "longest hold", "result", "date"]
+    head = [
+        "client",
+        "producer",
+        "source → target",
+        "seconds",
+        *[c.replace("_", " ") for c in COLUMNS],
+        "longest hold",
+        "result",
+        "date",
+    ]
     rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for r in results:
         hold = longest_hold(r)
         path = r["source"] + (" (direct)" if r["direct"] else f" → {r['target']}")
-        words = [r["client"], r["mode"], path, f"{r['seconds']:g}", *[str(r.get(c, "-")) for c in COLUMNS],
-                 "-" if hold is None else f"{hold:.0f} ms", "ok" if r["ok"] else "failed: " + ", ".join(r["faults"]), r["date"]]
+        words = [
+            r["client"],
+            r["mode"],
+            path,
+            f"{r['seconds']:g}",
+            *[str(r.get(c, "-")) for c in COLUMNS],
+            "-" if hold is None else f"{hold:.0f} ms",
+            "ok" if r["ok"] else "failed: " + ", ".join(r["faults"]),
+            r["date"],
+        ]
         rows.append("| " + " | ".join(words) + " |")
     return "\n".join(rows) + "\n"
 
@@ -110,16 +137,20 @@ def run(clients, sources, target, seconds, parallel, direct, rate, report=print)
         wanted = list(cells(clients))
         with Lab(source, target, direct=direct) as lab:
             for start in range(0, len(wanted), parallel):
-                for result in run_group(lab, wanted[start:start + parallel], seconds, rate):
+                for result in run_group(lab, wanted[start : start + parallel], seconds, rate):
                     results.append(result)
-                    report(f"{'ok  ' if result['ok'] else 'FAIL'} {result['client']} {result['mode']} from {source}: "
-                           f"{result.get('acked', 0)} acknowledged {result['faults'] or ''} {result.get('examples') or ''}")
+                    report(
+                        f"{'ok  ' if result['ok'] else 'FAIL'} {result['client']} {result['mode']} from {source}: "
+                        f"{result.get('acked', 0)} acknowledged {result['faults'] or ''} {result.get('examples') or ''}"
+                    )
                     sys.stdout.flush()
     return results
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="matrix", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="matrix", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--clients", nargs="+")
     parser.add_argument("--source", nargs="+", default=["4.3.1"], metavar="VERSION")
     parser.add_argument("--target", default="4.3.1", metavar="VERSION")

@@ -1,4 +1,5 @@
-"""A cluster asked and written in-process, through confluent-kafka: topics, logs, offsets. Works through the proxy as well."""
+"""A cluster, or the proxy, asked and written in-process through confluent-kafka: topics, logs, offsets."""
+
 import functools
 import time
 
@@ -36,10 +37,14 @@ def delete_topic(bootstrap, name):
 
 def offsets(bootstrap, topic, which):
     """partition -> offset; which: 'earliest', 'latest' or milliseconds."""
-    spec = {"earliest": OffsetSpec.earliest(), "latest": OffsetSpec.latest()}.get(which) or OffsetSpec.for_timestamp(which)
+    spec = {"earliest": OffsetSpec.earliest(), "latest": OffsetSpec.latest()}.get(which) or OffsetSpec.for_timestamp(
+        which
+    )
     client = admin(bootstrap)
     partitions = client.list_topics(topic, timeout=10).topics[topic].partitions
-    asked = client.list_offsets({TopicPartition(topic, partition): spec for partition in partitions}, request_timeout=30)
+    asked = client.list_offsets(
+        {TopicPartition(topic, partition): spec for partition in partitions}, request_timeout=30
+    )
     return {place.partition: future.result().offset for place, future in asked.items()}
 
 
@@ -56,11 +61,18 @@ def delete_records(bootstrap, topic, before):
 
 
 def read(bootstrap, topic, start=None, limit=60, reset="error"):
-    """partition -> [message], from the start (or given offsets) to the ends known when called. A reset is an exception."""
+    """partition -> [message], from given offsets to the ends known when called. A reset is an exception."""
     first = start or offsets(bootstrap, topic, "earliest")
     ends = {p: end for p, end in offsets(bootstrap, topic, "latest").items() if p in first}
-    consumer = Consumer({"bootstrap.servers": bootstrap, "log_level": 0, "group.id": "native-read", "enable.auto.commit": False,
-                         "auto.offset.reset": reset})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "log_level": 0,
+            "group.id": "native-read",
+            "enable.auto.commit": False,
+            "auto.offset.reset": reset,
+        }
+    )
     consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in first.items()])
     found = {partition: [] for partition in first}
     deadline = time.monotonic() + limit
@@ -68,7 +80,9 @@ def read(bootstrap, topic, start=None, limit=60, reset="error"):
         # The position passes the end also where compaction took the last records away.
         while any(_position(consumer, topic, p, first[p]) < ends[p] for p in first):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{topic}: read to {[_position(consumer, topic, p, first[p]) for p in first]} of {ends}")
+                raise RuntimeError(
+                    f"{topic}: read to {[_position(consumer, topic, p, first[p]) for p in first]} of {ends}"
+                )
             for message in consumer.consume(1000, timeout=0.2):
                 if message.error():
                     raise RuntimeError(f"{topic}/{message.partition()}: {message.error()}")
@@ -85,18 +99,24 @@ def _position(consumer, topic, partition, first):
 
 def log(bootstrap, topic, **options):
     """(partition, offset) -> value up to the bar: what verify.judge takes."""
-    return {(message.partition(), message.offset()): message.value().split(b"|")[0].decode()
-            for messages in read(bootstrap, topic, **options).values() for message in messages}
+    return {
+        (message.partition(), message.offset()): message.value().split(b"|")[0].decode()
+        for messages in read(bootstrap, topic, **options).values()
+        for message in messages
+    }
 
 
 def write(bootstrap, topic, records, acks="all", idempotent=True):
     """records: (partition, key, value). Returns their offsets in order; any failure is an exception."""
-    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "acks": acks, "enable.idempotence": idempotent, "linger.ms": 1})
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "log_level": 0, "acks": acks, "enable.idempotence": idempotent, "linger.ms": 1}
+    )
     given = [None] * len(records)
 
     def delivered_to(index):
         def delivered(error, message):
             given[index] = error or message.offset()
+
         return delivered
 
     for index, (partition, key, value) in enumerate(records):
@@ -111,9 +131,13 @@ def write(bootstrap, topic, records, acks="all", idempotent=True):
 
 def commit(bootstrap, group, topic, positions):
     """Commits partition -> offset for a group without members."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "log_level": 0, "group.id": group, "enable.auto.commit": False})
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "log_level": 0, "group.id": group, "enable.auto.commit": False}
+    )
     try:
-        done = consumer.commit(offsets=[TopicPartition(topic, p, offset) for p, offset in positions.items()], asynchronous=False)
+        done = consumer.commit(
+            offsets=[TopicPartition(topic, p, offset) for p, offset in positions.items()], asynchronous=False
+        )
         assert all(place.error is None for place in done), done
     finally:
         consumer.close()

@@ -1,7 +1,6 @@
 """Child processes that never outlive the tests, free loopback ports, waiting."""
+
 import atexit
-import ctypes
-import os
 import random
 import signal
 import socket
@@ -9,20 +8,16 @@ import subprocess
 import sys
 import time
 
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
+# util-linux's own way to let a child die with its parent: safe beside threads, unlike a hook between fork and exec.
+_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
 _children = []
 
 
-def _die_with_parent():
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def spawn(command, log, **options):
-    """Starts a child whose output goes to the file `log`. Call from the main thread: the child dies with the calling thread."""
+    """Starts a child that writes to the file `log`. Only from the main thread: it dies with the calling one."""
     with open(log, "ab") as out:
         options = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, **options}
-        child = subprocess.Popen([str(word) for word in command], preexec_fn=_die_with_parent, **options)
+        child = subprocess.Popen([*_WITH_PARENT, *(str(word) for word in command)], **options)
     child.log_path = log
     _children.append(child)
     return child
@@ -60,7 +55,7 @@ def exit_on_sigterm():
 
 
 def wait_until(what, ready, limit, children=(), pause=0.1):
-    """Polls ready() until it answers something true and returns that; fails with the log's end when a child died or time is up."""
+    """Polls ready() until it is true and returns that; fails with the logs' ends when a child died or time is up."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         answer = ready()
@@ -83,7 +78,7 @@ def tail(path, lines=25):
 
 
 def free_ports(count=1):
-    """`count` consecutive free ports below the ephemeral range, where no client's own socket can take one during a restart."""
+    """`count` consecutive free ports below the ephemeral range: no client's own socket takes one in a restart."""
     for _ in range(200):
         base = random.randrange(11000, 32000 - count)
         if all(_is_free(base + i) for i in range(count)):

@@ -1,4 +1,5 @@
 """The built proxy as a process, and its admin API."""
+
 import json
 import os
 import urllib.error
@@ -32,8 +33,20 @@ class Proxy:
 
     def start(self, crash_at=None, wait=True):
         environment = dict(os.environ) | ({"CROSSOVER_CRASH_AT": crash_at} if crash_at else {})
-        command = [BINARY, "run", "--source", self.source, "--target", self.target, "--listen", self.bootstrap,
-                   "--admin", f"127.0.0.1:{self.admin}", "--config", self.config]
+        command = [
+            BINARY,
+            "run",
+            "--source",
+            self.source,
+            "--target",
+            self.target,
+            "--listen",
+            self.bootstrap,
+            "--admin",
+            f"127.0.0.1:{self.admin}",
+            "--config",
+            self.config,
+        ]
         self.child = process.spawn(command, self.log, env=environment)
         if wait:
             process.wait_until("the proxy", self.ready, 60, [self.child])
@@ -54,8 +67,9 @@ class Proxy:
     def call(self, method, path, body=None, timeout=90):
         """(status code, decoded JSON or text)."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.admin}{path}", data, method=method,
-                                         headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.admin}{path}", data, method=method, headers={"Content-Type": "application/json"}
+        )
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
                 return answer.status, _decoded(answer.read())
@@ -66,9 +80,7 @@ class Proxy:
         return self.call("GET", "/v1/status")[1]
 
     def route(self, name="default"):
-        """The route as status tells it: by name, whether routes are a list or a map."""
-        routes = self.status()["routes"]
-        return routes[name] if isinstance(routes, dict) else next(r for r in routes if r.get("name", r.get("route")) == name)
+        return next(route for route in self.status()["routes"] if route["route"] == name)
 
     def home(self, route="default"):
         return self.route(route)["home"]
@@ -83,12 +95,6 @@ class Proxy:
     def resident_mib(self):
         with open(f"/proc/{self.child.pid}/status") as status:
             return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmRSS"))
-
-    def metric(self, name):
-        """Sum of a metric's series."""
-        text = self.call("GET", "/metrics")[1]
-        rows = [line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#"]
-        return sum(float(value) for series, value in rows if series.split("{")[0] == name)
 
 
 class Direct:

@@ -3,6 +3,7 @@
     python3 -m tests.integration.run [SCENARIO ...] [--full] [--list]
 SCENARIO is a file without `scenario_` (flip) or one function of it (flip.source_2_8).
 """
+
 import argparse
 import importlib
 import sys
@@ -12,8 +13,7 @@ from dataclasses import dataclass
 
 from . import install, process
 
-FILES = ["flip", "history", "kill", "compaction", "strangers", "brokers", "hostile", "hold", "transactions",
-         "versions"]
+FILES = ["flip", "history", "kill", "compaction", "strangers", "brokers", "hostile", "hold", "transactions", "versions"]
 
 
 @dataclass
@@ -76,7 +76,9 @@ def run_one(name, function, labs, settings, keep):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("scenarios", nargs="*")
     parser.add_argument("--full", action="store_true", help="two minutes per cell, every version, 100 flips measured")
     parser.add_argument("--json", metavar="FILE", help="where scenarios that measure write their figures")

@@ -1,4 +1,5 @@
 """Brokers restarted, re-addressed, added and removed under load: no error that a direct connection would not have."""
+
 from confluent_kafka.admin import NewPartitions
 
 from . import native, process, workers
@@ -28,6 +29,7 @@ def _finish(traffics):
 
 def _in_sync(cluster):
     """Until every replica is back: a rolling restart waits for that, with or without a proxy."""
+
     def complete():
         topics = native.admin(cluster.bootstrap).list_topics(timeout=10).topics.values()
         return all(len(p.isrs) == len(p.replicas) for topic in topics for p in topic.partitions.values())
@@ -119,14 +121,20 @@ def scenario_topic_administration(lab, settings):
     process.wait_until("five partitions", lambda: len(native.leaders(lab.bootstrap, name)) == 5, 20)
     counts = [len(native.leaders(cluster.bootstrap, name)) for cluster in lab.clusters()]
     assert counts == [5, 5], counts
-    consumer = workers.Worker("java-4.4.0", "consume", lab.folder, "administered", bootstrap=lab.bootstrap, topic=name, group=name).wait_ready()
+    consumer = workers.Worker(
+        "java-4.4.0", "consume", lab.folder, "administered", bootstrap=lab.bootstrap, topic=name, group=name
+    ).wait_ready()
     native.write(lab.bootstrap, name, [(p, None, b"a:%d:0|" % p) for p in range(5)])
     lab.flip("cutover")
     native.write(lab.bootstrap, name, [(p, None, b"a:%d:1|" % p) for p in range(5)])
     process.wait_until("ten records", lambda: consumer.count("C") == 10, 30)
     consumer.stop()
     native.delete_topic(lab.bootstrap, name)
-    process.wait_until("the topic's end", lambda: all(name not in native.admin(c.bootstrap).list_topics(timeout=10).topics for c in lab.clusters()), 20)
+    process.wait_until(
+        "the topic's end",
+        lambda: all(name not in native.admin(c.bootstrap).list_topics(timeout=10).topics for c in lab.clusters()),
+        20,
+    )
 
 
 def scenario_deleted_and_recreated(lab, settings):
@@ -138,7 +146,9 @@ def scenario_deleted_and_recreated(lab, settings):
     native.write(lab.bootstrap, topic, [(0, None, b"old:0:1%d|" % n) for n in range(10)])
     for cluster in lab.clusters():
         native.delete_topic(cluster.bootstrap, topic)
-        process.wait_until("the deletion", lambda c=cluster: topic not in native.admin(c.bootstrap).list_topics(timeout=10).topics, 20)
+        process.wait_until(
+            "the deletion", lambda c=cluster: topic not in native.admin(c.bootstrap).list_topics(timeout=10).topics, 20
+        )
     for cluster in lab.clusters():
         native.create_topic(cluster.bootstrap, topic, partitions=1)
     process.wait_until("the new topic", lambda: _ends(lab, topic) == {0: 0}, 30, pause=0.5)

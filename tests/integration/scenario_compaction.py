@@ -1,13 +1,19 @@
 """Logs that lose records: compaction, deleted keys, retention at the start and in the middle, a stopped follower."""
+
 import random
 import time
 
 from . import native, process
 from .lab import Traffic
 
-# Small segments and short lives; set before the flips' prepare, which raises delete.retention.ms on its own while it must.
-COMPACTED = {"cleanup.policy": "compact", "segment.ms": "200", "min.cleanable.dirty.ratio": "0.001", "delete.retention.ms": "100",
-             "max.compaction.lag.ms": "1000"}
+# Small segments and short lives, before a flip's prepare, which raises delete.retention.ms where it must.
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.ms": "200",
+    "min.cleanable.dirty.ratio": "0.001",
+    "delete.retention.ms": "100",
+    "max.compaction.lag.ms": "1000",
+}
 KEYS = 50
 
 
@@ -54,7 +60,9 @@ class KeyedTopic:
         expected = {key: value for key, value in self.last.items() if value is not None}
         risen = [key for key in alive if key not in expected]
         wrong = [key for key in expected if alive.get(key) != expected[key]]
-        assert not risen and not wrong, f"{where}: deleted keys that rose {risen[:5]}, keys without their last value {wrong[:5]}"
+        assert not risen and not wrong, (
+            f"{where}: deleted keys that rose {risen[:5]}, keys without their last value {wrong[:5]}"
+        )
 
 
 def scenario_last_value_of_every_key(lab, settings):
@@ -89,7 +97,9 @@ def scenario_last_records_compacted_away(lab, settings):
     # Behind the proxy: a younger record on the source lets its cleaner take everything below.
     time.sleep(0.5)
     native.write(lab.source.bootstrap, topic, [(0, b"a", b"stray")])
-    process.wait_until("the source's cleaner", lambda: len(native.read(lab.source.bootstrap, topic)[0]) <= 3, 60, pause=1)
+    process.wait_until(
+        "the source's cleaner", lambda: len(native.read(lab.source.bootstrap, topic)[0]) <= 3, 60, pause=1
+    )
     log = native.read(lab.bootstrap, topic)[0]
     offsets = [message.offset() for message in log]
     assert offsets == sorted(set(offsets)) and b"stray" not in [m.value() for m in log]
@@ -102,7 +112,10 @@ def _write_numbers(lab, topic, first, count):
 
 def _numbers_read(lab, topic, start):
     """Values from an offset on; a reset of the reader is an exception."""
-    return [int(message.value().split(b"|")[0].split(b":")[2]) for message in native.read(lab.bootstrap, topic, {0: start})[0]]
+    return [
+        int(message.value().split(b"|")[0].split(b":")[2])
+        for message in native.read(lab.bootstrap, topic, {0: start})[0]
+    ]
 
 
 def _three_segments(lab, name):
@@ -122,7 +135,9 @@ def scenario_retention_at_the_start(lab, settings):
     process.wait_until("the virtual start", lambda: native.offsets(lab.bootstrap, topic, "earliest") == {0: 40}, 10)
     assert _numbers_read(lab, topic, 40) == list(range(40, 300))
     native.delete_records(lab.source.bootstrap, topic, {0: 100})
-    process.wait_until("the virtual start", lambda: native.offsets(lab.bootstrap, topic, "earliest")[0] in (100, 99), 10)
+    process.wait_until(
+        "the virtual start", lambda: native.offsets(lab.bootstrap, topic, "earliest")[0] in (100, 99), 10
+    )
     assert _numbers_read(lab, topic, 100) == list(range(100, 300))
 
 
@@ -147,7 +162,9 @@ def scenario_emptied_by_time(lab, settings):
     lab.flip("cutover")
     time.sleep(1)
     _write_numbers(lab, topic, 100, 10)
-    process.wait_until("the source's retention", lambda: native.offsets(lab.source.bootstrap, topic, "earliest")[0] > 0, 60, pause=1)
+    process.wait_until(
+        "the source's retention", lambda: native.offsets(lab.source.bootstrap, topic, "earliest")[0] > 0, 60, pause=1
+    )
     _write_numbers(lab, topic, 110, 10)
     start = native.offsets(lab.bootstrap, topic, "earliest")[0]
     numbers = _numbers_read(lab, topic, start)

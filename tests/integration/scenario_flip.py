@@ -1,4 +1,5 @@
-"""Each client through cutover, rollback, cutover: nothing lost, doubled, out of order or at another offset; no error seen."""
+"""Each client through cutover, rollback, cutover: nothing lost, doubled, out of order, moved; no error seen."""
+
 import json
 import threading
 import time
@@ -14,7 +15,7 @@ def run_cells(lab, settings, cells):
     results = []
     together = 1 if settings.full else TOGETHER
     for start in range(0, len(cells), together):
-        results += matrix.run_group(lab, cells[start:start + together], settings.seconds)
+        results += matrix.run_group(lab, cells[start : start + together], settings.seconds)
     if settings.json:
         path = Path(settings.json)
         earlier = json.loads(path.read_text()) if path.exists() else []
@@ -72,8 +73,10 @@ def scenario_two_callers_at_once(lab, settings):
     topic = lab.topic("race")
     traffic = Traffic(lab, "java-4.4.0", topic).wait_ready()
     answers = []
-    callers = [threading.Thread(target=lambda d=d: answers.append(lab.proxy.call("POST", f"/v1/routes/default/{d}")))
-               for d in ("cutover", "cutover", "rollback")]
+    callers = [
+        threading.Thread(target=lambda d=d: answers.append(lab.proxy.call("POST", f"/v1/routes/default/{d}")))
+        for d in ("cutover", "cutover", "rollback")
+    ]
     for caller in callers:
         caller.start()
     for caller in callers:
@@ -100,7 +103,9 @@ def scenario_route_of_topics(lab, settings):
     ends = {name: native.offsets(lab.target.bootstrap, topic, "latest") for name, topic in topics.items()}
     for traffic in traffics.values():
         traffic.flows()
-    grown = {name: native.offsets(lab.target.bootstrap, topic, "latest") != ends[name] for name, topic in topics.items()}
+    grown = {
+        name: native.offsets(lab.target.bootstrap, topic, "latest") != ends[name] for name, topic in topics.items()
+    }
     assert grown == {"moving": True, "staying": False}, grown
     lab.flip("rollback", route="trial")
     for traffic in traffics.values():

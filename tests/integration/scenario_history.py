@@ -1,4 +1,5 @@
 """Readers of the past across three flips: from the beginning, lagging, from a timestamp, by committed offsets."""
+
 import time
 
 from . import native, process, workers
@@ -26,14 +27,24 @@ def scenario_from_the_beginning(lab, settings):
     _three_flips(lab, traffic)
     verdict = traffic.expect_clean()
     for client in ("java-4.4.0", "java-2.8.2", "confluent", "kafka-python"):
-        late = workers.Worker(client, "consume", lab.folder, f"late-{client}", bootstrap=lab.bootstrap, topic=topic, group=f"late-{client}",
-                              from_beginning=True)
+        late = workers.Worker(
+            client,
+            "consume",
+            lab.folder,
+            f"late-{client}",
+            bootstrap=lab.bootstrap,
+            topic=topic,
+            group=f"late-{client}",
+            from_beginning=True,
+        )
         late.wait_ready()
         left = workers.wait_consumed(traffic.producers, [late])
         late.stop()
         assert not left, f"{client} never read {len(left)} records"
         found = workers.verdict(traffic.producers, [late])
-        assert not found.faults() and not found.reread, f"{client}: {found.faults()} reread {found.reread} {dict(found.examples)}"
+        assert not found.faults() and not found.reread, (
+            f"{client}: {found.faults()} reread {found.reread} {dict(found.examples)}"
+        )
     return f"{verdict.acked} records"
 
 
@@ -44,7 +55,10 @@ def scenario_lagging(lab, settings):
     traffic = Traffic(lab, "java-4.4.0", topic).wait_ready()
     traffic.flows(500)
     options = {"bootstrap": lab.bootstrap, "topic": topic}
-    stopped = [workers.Worker(c, "consume", lab.folder, f"stopped-{c}", group=f"stopped-{c}", **options) for c in ("java-4.4.0", "confluent")]
+    stopped = [
+        workers.Worker(c, "consume", lab.folder, f"stopped-{c}", group=f"stopped-{c}", **options)
+        for c in ("java-4.4.0", "confluent")
+    ]
     frozen = workers.Worker("java-4.4.0", "consume", lab.folder, "frozen", group="frozen", **options)
     for worker in [*stopped, frozen]:
         worker.wait_ready()
@@ -54,7 +68,10 @@ def scenario_lagging(lab, settings):
     frozen.child.send_signal(process.signal.SIGSTOP)
     _three_flips(lab, traffic)
     frozen.child.send_signal(process.signal.SIGCONT)
-    resumed = [workers.Worker(w.client, "consume", lab.folder, f"resumed-{w.client}", group=f"stopped-{w.client}", **options) for w in stopped]
+    resumed = [
+        workers.Worker(w.client, "consume", lab.folder, f"resumed-{w.client}", group=f"stopped-{w.client}", **options)
+        for w in stopped
+    ]
     for worker in resumed:
         worker.wait_ready()
     traffic.expect_clean()
@@ -63,7 +80,9 @@ def scenario_lagging(lab, settings):
         workers.stop_all([part for part in parts if process.alive(part.child)])
         found = workers.verdict(traffic.producers, parts)
         assert not found.faults(), f"{parts[0].name}: {found.faults()} {dict(found.examples)}"
-        assert not found.reread, f"{parts[0].name}: read {found.reread} records again, though it left its group in order"
+        assert not found.reread, (
+            f"{parts[0].name}: read {found.reread} records again, though it left its group in order"
+        )
 
 
 def scenario_from_a_timestamp(lab, settings):
@@ -72,8 +91,10 @@ def scenario_from_a_timestamp(lab, settings):
     traffic = Traffic(lab, "java-4.4.0", topic, partitions=2, rate=500).wait_ready()
     _three_flips(lab, traffic)
     traffic.expect_clean()
-    logs = {partition: [(message.timestamp()[1], message.offset()) for message in messages]
-            for partition, messages in native.read(lab.bootstrap, topic).items()}
+    logs = {
+        partition: [(message.timestamp()[1], message.offset()) for message in messages]
+        for partition, messages in native.read(lab.bootstrap, topic).items()
+    }
     first = min(log[0][0] for log in logs.values())
     last = max(log[-1][0] for log in logs.values())
     times = [first - 1000, *(first + (last - first) * i // 40 for i in range(41)), last + 1000]
@@ -83,7 +104,9 @@ def scenario_from_a_timestamp(lab, settings):
             expected = next((offset for stamp, offset in log if stamp >= when), -1)
             # librdkafka tells the log's end where there is no such record.
             allowed = {expected} if expected >= 0 else {-1, log[-1][1] + 1}
-            assert given[partition] in allowed, f"partition {partition} at {when - first} ms: {given[partition]}, not {expected}"
+            assert given[partition] in allowed, (
+                f"partition {partition} at {when - first} ms: {given[partition]}, not {expected}"
+            )
     return f"{len(times)} instants"
 
 

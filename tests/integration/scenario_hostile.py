@@ -1,4 +1,5 @@
 """Peers that misbehave: the proxy's memory stays bounded, its log says what happened, other clients notice nothing."""
+
 import os
 import socket
 import struct
@@ -55,8 +56,11 @@ def scenario_idle_connections(lab, settings):
     with ExitStack() as links, _others_unaffected(lab):
         for _ in range(1000):
             links.enter_context(_connect(lab))
-        process.wait_until("1000 connections in status", lambda: lab.proxy.metric("crossover_connections") >= 1000
-                           or len(lab.proxy.call("GET", "/v1/connections")[1]["connections"]) >= 1000, 20)
+        process.wait_until(
+            "1000 connections in status",
+            lambda: lab.proxy.call("GET", "/v1/connections")[1]["count"] >= 1000,
+            20,
+        )
 
 
 def scenario_huge_frame_length(lab, settings):
@@ -70,7 +74,9 @@ def scenario_huge_frame_length(lab, settings):
                 if not 0 <= length <= 100 << 20:
                     assert _closed_by_peer(link), f"a frame of {length} bytes was not refused"
         said = _log_since(lab, position)
-        assert "frame" in said or "length" in said or "request" in said, "the log does not tell why connections were closed"
+        assert "frame" in said or "length" in said or "request" in said, (
+            "the log does not tell why connections were closed"
+        )
 
 
 def scenario_real_huge_frames(lab, settings):
@@ -99,12 +105,19 @@ def scenario_garbage(lab, settings):
                 link.sendall(os.urandom(4096))
             except OSError:
                 continue
-        for words in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 500):
+        for words in (
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 500,
+        ):
             link = links.enter_context(_connect(lab))
             link.sendall(words)
             assert _closed_by_peer(link), f"{words[:8]} was not refused"
         # A well-formed header of an unknown API, of an unknown version, and a Produce cut short.
-        for body in (struct.pack(">hhih", 9999, 0, 1, -1), struct.pack(">hhih", 3, 999, 1, -1), struct.pack(">hhih", 0, 7, 1, -1) + b"\xff" * 6):
+        for body in (
+            struct.pack(">hhih", 9999, 0, 1, -1),
+            struct.pack(">hhih", 3, 999, 1, -1),
+            struct.pack(">hhih", 0, 7, 1, -1) + b"\xff" * 6,
+        ):
             link = links.enter_context(_connect(lab))
             link.sendall(struct.pack(">i", len(body)) + body)
             link.shutdown(socket.SHUT_WR)

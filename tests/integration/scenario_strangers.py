@@ -1,4 +1,5 @@
 """Writes that bypass the proxy are noticed, before a flip and after, and never shown to clients as their own."""
+
 from . import native, process
 
 

@@ -1,4 +1,5 @@
 """Transactional producers through the proxy."""
+
 from confluent_kafka import Producer
 
 from . import native
@@ -18,7 +19,9 @@ def scenario_before_a_flip(lab, settings):
         (producer.commit_transaction if number % 2 else producer.abort_transaction)(30)
     code, report = lab.proxy.call("POST", "/v1/routes/default/cutover")
     refused = code != 200 or report["result"] == "failed"
-    assert refused and topic in str(report["gates"]), f"a transactional id must close a gate that names it: {code} {report}"
+    assert refused and topic in str(report["gates"]), (
+        f"a transactional id must close a gate that names it: {code} {report}"
+    )
     log = native.log(lab.bootstrap, topic)
     assert len(log) == 50 and all(value.startswith("keep") for value in log.values()), len(log)
 

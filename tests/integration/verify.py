@@ -1,8 +1,10 @@
 """Judges what producers were told against what consumers saw.
 
-    python3 -m tests.integration.verify --produced K=FILE ... --consumed FILE ...
+python3 -m tests.integration.verify --produced K=FILE ... --consumed FILE ...
 """
+
 import argparse
+import itertools
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -74,7 +76,9 @@ def read_consumers(paths, verdict):
                 partition, offset, value = rest.split(" ", 2)
                 place = int(partition), int(offset)
                 if place in log and log[place] != value:
-                    verdict.note("two_at_one_offset", f"partition {place[0]} offset {place[1]}: {log[place]} and {value}")
+                    verdict.note(
+                        "two_at_one_offset", f"partition {place[0]} offset {place[1]}: {log[place]} and {value}"
+                    )
                 verdict.reread += place in log
                 log[place] = value
             elif kind == "E":
@@ -103,7 +107,9 @@ def judge(acked, log, verdict):
             if not seen:
                 verdict.note("lost", f"{producer}:{partition}:{number} acknowledged at {offset}")
             elif offset >= 0 and offset not in seen:
-                verdict.note("wrong_offset", f"{producer}:{partition}:{number} acknowledged at {offset}, consumed at {seen}")
+                verdict.note(
+                    "wrong_offset", f"{producer}:{partition}:{number} acknowledged at {offset}, consumed at {seen}"
+                )
     _count_gaps(log, verdict)
     verdict.acked += sum(len(records) for records in acked.values())
     verdict.consumed += len(log)
@@ -115,7 +121,7 @@ def _count_gaps(log, verdict):
     for partition, offset in sorted(log):
         per_partition[partition].append(offset)
     for partition, offsets in per_partition.items():
-        for before, after in zip(offsets, offsets[1:]):
+        for before, after in itertools.pairwise(offsets):
             if after != before + 1:
                 verdict.note("gaps", f"partition {partition}: {before} then {after}")
 
@@ -128,7 +134,9 @@ def verify(producers, consumers):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--produced", nargs="+", required=True, metavar="ID=FILE")
     parser.add_argument("--consumed", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--not-idempotent", action="store_true", help="duplicates are no fault")

@@ -1,4 +1,5 @@
 """The judge itself: each fault is found, and only it."""
+
 import tempfile
 import unittest
 from pathlib import Path
@@ -40,7 +41,9 @@ class VerifyTest(unittest.TestCase):
 
     def test_out_of_order(self):
         swapped = ["C 0 10 k:0:0", "C 0 11 k:0:2", "C 0 12 k:0:1", "C 1 5 k:1:0"]
-        self.assertEqual(faults(produced=["A 0 0 10", "A 0 1 12", "A 0 2 11", "A 1 0 5"], consumed=swapped), {"out_of_order": 1})
+        self.assertEqual(
+            faults(produced=["A 0 0 10", "A 0 1 12", "A 0 2 11", "A 1 0 5"], consumed=swapped), {"out_of_order": 1}
+        )
 
     def test_wrong_offset(self):
         self.assertEqual(faults(produced=["A 0 0 10", "A 0 1 11", "A 0 2 99", "A 1 0 5"]), {"wrong_offset": 1})
@@ -49,7 +52,10 @@ class VerifyTest(unittest.TestCase):
         self.assertIn("two_at_one_offset", faults(consumed=CONSUMED + ["C 0 10 k:0:7"]))
 
     def test_errors_on_both_sides(self):
-        self.assertEqual(faults(produced=PRODUCED + ["F 0 3 why", "E why"], consumed=CONSUMED + ["E other"]), {"failed": 1, "errors": 2})
+        self.assertEqual(
+            faults(produced=PRODUCED + ["F 0 3 why", "E why"], consumed=CONSUMED + ["E other"]),
+            {"failed": 1, "errors": 2},
+        )
 
     def test_a_line_still_being_written_is_not_read(self):
         with tempfile.NamedTemporaryFile("w") as file:

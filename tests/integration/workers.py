@@ -1,4 +1,5 @@
 """Starts client workers: what each client is, and one process of it."""
+
 import functools
 import time
 from pathlib import Path
@@ -9,8 +10,16 @@ CLIENTS = install.HERE / "clients"
 
 
 def _java(version):
-    return lambda: ["java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *install.java_logging("ERROR"),
-                    "-cp", f"{install.java_worker()}:{install.client_jars(version)}/*", "Worker"]
+    return lambda: [
+        "java",
+        "-Xmx192m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        *install.java_logging("ERROR"),
+        "-cp",
+        f"{install.java_worker()}:{install.client_jars(version)}/*",
+        "Worker",
+    ]
 
 
 def _python(name):
@@ -60,15 +69,19 @@ class Worker:
         self.child = process.spawn([*COMMANDS[client](), *words], self.log, stdin=process.subprocess.PIPE)
 
     def wait_ready(self, limit=90):
-        process.wait_until(f"{self.client} {self.name}", lambda: "READY" in self.log.read_text(errors="replace"), limit, [self.child])
+        process.wait_until(
+            f"{self.client} {self.name}", lambda: "READY" in self.log.read_text(errors="replace"), limit, [self.child]
+        )
         return self
 
     def stop(self, patience=60):
         """Lets it flush and close; a worker that ends otherwise than asked is an error of its own."""
         killed = process.end([self.child], patience=patience)
         if killed or self.child.returncode not in (0, -15):
-            raise RuntimeError(f"{self.client} {self.name} ended with {self.child.returncode}{' (had to be killed)' if killed else ''}\n"
-                               + process.tail(self.log))
+            raise RuntimeError(
+                f"{self.client} {self.name} ended with {self.child.returncode}{' (killed)' if killed else ''}\n"
+                + process.tail(self.log)
+            )
 
     def count(self, kind):
         return sum(line.startswith(kind + " ") for line in verify.lines(self.out))
@@ -84,7 +97,7 @@ def stop_all(workers, patience=60):
 
 
 def wait_consumed(producers, consumers, limit=60, still=15):
-    """After the producers ended: until the consumers' outputs hold every acknowledged record, or nothing moved for `still` s."""
+    """After the producers ended: until consumers saw all acknowledged records, or nothing for `still` s."""
     expected = {}
     for producer in producers:
         for partition, number in verify.read_producer(producer.out, verify.Verdict()):
@@ -107,7 +120,9 @@ def wait_consumed(producers, consumers, limit=60, still=15):
 
 
 def verdict(producers, consumers):
-    return verify.verify({producer.name: producer.out for producer in producers}, [consumer.out for consumer in consumers])
+    return verify.verify(
+        {producer.name: producer.out for producer in producers}, [consumer.out for consumer in consumers]
+    )
 
 
 def have(client):

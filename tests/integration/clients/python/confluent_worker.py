@@ -1,11 +1,16 @@
 """librdkafka's newest release, through confluent-kafka."""
+
 import worker_io
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 
 def produce(args, out):
-    settings = {"bootstrap.servers": args.bootstrap, "acks": args.acks, "enable.idempotence": args.idempotent == "true",
-                "error_cb": lambda error: out.line(f"E {error.name()} {error.str()}")}
+    settings = {
+        "bootstrap.servers": args.bootstrap,
+        "acks": args.acks,
+        "enable.idempotence": args.idempotent == "true",
+        "error_cb": lambda error: out.line(f"E {error.name()} {error.str()}"),
+    }
     if args.retries is not None:
         settings["retries"] = args.retries
     producer = Producer(settings)
@@ -21,7 +26,9 @@ def produce(args, out):
 
         while True:
             try:
-                producer.produce(args.topic, worker_io.value(args.id, partition, number), partition=partition, on_delivery=delivered)
+                producer.produce(
+                    args.topic, worker_io.value(args.id, partition, number), partition=partition, on_delivery=delivered
+                )
                 return
             except BufferError:
                 producer.poll(0.01)
@@ -46,9 +53,16 @@ def produce(args, out):
 
 
 def consume(args, out):
-    consumer = Consumer({"bootstrap.servers": args.bootstrap, "group.id": args.group, "auto.offset.reset": "earliest",
-                         "auto.commit.interval.ms": 1000, "isolation.level": args.isolation,
-                         "error_cb": lambda error: out.line(f"E {error.name()} {error.str()}")})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": args.bootstrap,
+            "group.id": args.group,
+            "auto.offset.reset": "earliest",
+            "auto.commit.interval.ms": 1000,
+            "isolation.level": args.isolation,
+            "error_cb": lambda error: out.line(f"E {error.name()} {error.str()}"),
+        }
+    )
     told = False
 
     def assigned(consumer, partitions):

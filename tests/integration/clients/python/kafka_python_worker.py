@@ -1,11 +1,15 @@
 """kafka-python."""
+
 import worker_io
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
 
 def produce(args, out):
-    settings = {"acks": args.acks if args.acks == "all" else int(args.acks), "enable_idempotence": args.idempotent == "true"}
+    settings = {
+        "acks": args.acks if args.acks == "all" else int(args.acks),
+        "enable_idempotence": args.idempotent == "true",
+    }
     if args.retries is not None:
         settings["retries"] = args.retries
     producer = KafkaProducer(bootstrap_servers=args.bootstrap.split(","), **settings)
@@ -40,8 +44,13 @@ def produce(args, out):
 
 
 def consume(args, out):
-    consumer = KafkaConsumer(bootstrap_servers=args.bootstrap.split(","), group_id=args.group, auto_offset_reset="earliest",
-                             auto_commit_interval_ms=1000, isolation_level=args.isolation)
+    consumer = KafkaConsumer(
+        bootstrap_servers=args.bootstrap.split(","),
+        group_id=args.group,
+        auto_offset_reset="earliest",
+        auto_commit_interval_ms=1000,
+        isolation_level=args.isolation,
+    )
 
     class Rewind(ConsumerRebalanceListener):
         seen = set()

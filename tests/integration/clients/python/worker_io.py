@@ -1,4 +1,5 @@
 """What the Python workers share: the contract's options, output file, pace and end (tests/integration/README.md)."""
+
 import argparse
 import os
 import signal
