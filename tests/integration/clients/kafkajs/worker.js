@@ -2,6 +2,7 @@
 'use strict'
 
 const fs = require('fs')
+const { setTimeout: sleep } = require('timers/promises')
 const { parseArgs } = require('util')
 const { Kafka, Partitioners, logLevel } = require('kafkajs')
 
@@ -12,8 +13,6 @@ const VALUE_SIZE = 100
 const DEBT_MAX_MS = 1000
 // Of one send, and so of one batch.
 const RECORDS_MAX = 1000
-// Records waiting in this process; a real application would be held back as well.
-const QUEUED_MAX = 50000
 
 function usage(text) {
   console.error(text)
@@ -80,44 +79,43 @@ function client(options) {
   })
 }
 
-// One partition's records, sent in order and one batch at a time.
+// Sends one batch of one partition and tells its fate.
 //
 // A send names one partition only. When a partition of a larger send fails, the library sends all partitions of that
-// broker again (twice written without idempotence), and a partition whose leader moves to a broker that has already
+// broker again (written twice without idempotence), and a partition whose leader moves to a broker that has already
 // answered the same send is silently dropped from it.
-class Lane {
-  constructor(producer, options, report, partition) {
-    Object.assign(this, { producer, options, report, partition, queue: [], next: 0, idle: Promise.resolve() })
-    this.busy = false
+async function sendBatch(producer, options, report, partition, batch) {
+  const { id, topic, acks } = options
+  const value = n => `${id}:${partition}:${n}|`.padEnd(VALUE_SIZE)
+  try {
+    const answers = await producer.send({ topic, acks, messages: batch.map(n => ({ partition, value: value(n) })) })
+    if (acks === 0) return batch.forEach(n => report.acked(partition, n, -1))
+    const answer = answers.find(answer => answer.partition === partition)
+    if (!answer) throw new Error('the send succeeded without an answer for the partition')
+    const base = Number(answer.baseOffset)
+    batch.forEach((n, i) => report.acked(partition, n, base < 0 ? -1 : base + i))
+  } catch (error) {
+    batch.forEach(n => report.failed(partition, n, `${error.name}: ${error.message}`))
+  }
+}
+
+// The records that are due, by partition.
+class Pace {
+  constructor({ partitions, rate }) {
+    this.rate = rate
+    this.queues = Array.from({ length: partitions }, () => [])
+    this.due = 0
+    this.made = 0
+    this.last = performance.now()
   }
 
-  add() {
-    this.queue.push(this.next++)
-  }
-
-  kick() {
-    if (!this.busy && this.queue.length) this.idle = this.drain()
-  }
-
-  async drain() {
-    this.busy = true
-    while (this.queue.length) await this.send(this.queue.splice(0, RECORDS_MAX))
-    this.busy = false
-  }
-
-  async send(batch) {
-    const { partition, report } = this
-    const { id, topic, acks } = this.options
-    const value = n => `${id}:${partition}:${n}|`.padEnd(VALUE_SIZE)
-    try {
-      const answers = await this.producer.send({ topic, acks, messages: batch.map(n => ({ partition, value: value(n) })) })
-      if (acks === 0) return batch.forEach(n => report.acked(partition, n, -1))
-      const answer = answers.find(answer => answer.partition === partition)
-      if (!answer) throw new Error('the send succeeded without an answer for the partition')
-      const base = Number(answer.baseOffset)
-      batch.forEach((n, i) => report.acked(partition, n, base < 0 ? -1 : base + i))
-    } catch (error) {
-      batch.forEach(n => report.failed(partition, n, `${error.name}: ${error.message}`))
+  refill() {
+    const now = performance.now()
+    this.due += (Math.min(now - this.last, DEBT_MAX_MS) * this.rate) / 1000
+    this.last = now
+    const { queues } = this
+    for (; this.made < this.due; this.made++) {
+      queues[this.made % queues.length].push(Math.floor(this.made / queues.length))
     }
   }
 }
@@ -132,22 +130,25 @@ async function produce(options, report) {
   await producer.connect()
   console.log('READY')
 
-  const lanes = Array.from({ length: options.partitions }, (_, p) => new Lane(producer, options, report, p))
-  let due = 0
-  let sent = 0
-  let last = performance.now()
-  const timer = setInterval(() => {
-    const now = performance.now()
-    due += (Math.min(now - last, DEBT_MAX_MS) * options.rate) / 1000
-    last = now
-    if (lanes.reduce((sum, lane) => sum + lane.queue.length, 0) > QUEUED_MAX) due = sent
-    for (; sent < due; sent++) lanes[sent % lanes.length].add()
-    for (const lane of lanes) lane.kick()
-  }, TICK_MS)
+  const pace = new Pace(options)
+  let stopping = false
+  // One send at a time: when a connection closes, the library fails the other sends that wait for the same broker.
+  const sending = (async () => {
+    for (let rest = true; rest || !stopping; ) {
+      if (!stopping) {
+        await sleep(TICK_MS)
+        pace.refill()
+      }
+      for (const [partition, queue] of pace.queues.entries()) {
+        if (queue.length) await sendBatch(producer, options, report, partition, queue.splice(0, RECORDS_MAX))
+      }
+      rest = pace.queues.some(queue => queue.length)
+    }
+  })()
 
   return async () => {
-    clearInterval(timer)
-    await Promise.all(lanes.map(lane => lane.idle))
+    stopping = true
+    await sending
     await producer.disconnect()
   }
 }

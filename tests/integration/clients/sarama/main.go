@@ -22,6 +22,8 @@ type producer struct {
 	async  sarama.AsyncProducer
 	topic  string
 	report *worker.Report
+	// flying counts the records whose fate is not told yet.
+	flying sync.WaitGroup
 	told   sync.WaitGroup
 }
 
@@ -47,12 +49,14 @@ func newProducer(options worker.Options, report *worker.Report) (worker.Producer
 		for message := range async.Successes() {
 			record := message.Metadata.(sent)
 			report.Acked(record.partition, record.n, message.Offset)
+			p.flying.Done()
 		}
 	})
 	p.told.Go(func() {
 		for failure := range async.Errors() {
 			record := failure.Msg.Metadata.(sent)
 			report.Failed(record.partition, record.n, failure.Err)
+			p.flying.Done()
 		}
 	})
 	return p, nil
@@ -65,6 +69,7 @@ type sent struct {
 }
 
 func (p *producer) Send(partition int32, n int64, value []byte) {
+	p.flying.Add(1)
 	p.async.Input() <- &sarama.ProducerMessage{
 		Topic:     p.topic,
 		Partition: partition,
@@ -75,7 +80,9 @@ func (p *producer) Send(partition int32, n int64, value []byte) {
 	}
 }
 
+// A batch that is being retried when the library begins to close would fail.
 func (p *producer) Close() {
+	p.flying.Wait()
 	p.async.AsyncClose()
 	p.told.Wait()
 }
