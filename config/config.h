@@ -59,6 +59,8 @@ struct Config {
     Millis hold_ms = proxy::Limits{}.hold_ms;
     // Per client connection, above which it is not read from.
     std::int64_t buffered_bytes = 134'217'728;
+    // Of all connections together; above it they are not read, and if that does not help the largest one is closed.
+    std::int64_t total_buffered_bytes = 1'073'741'824;
     // Kafka closes idle connections after ten minutes (connections.max.idle.ms); a little later here, so that the
     // broker's rule is the one that clients see.
     Millis idle_ms = 660'000;
