@@ -23,7 +23,7 @@ class Proxy:
         self.listen = process.free_ports(PORTS)
         self.admin = process.free_ports()
         self.config = folder / "proxy.yaml"
-        self.config.write_text(f"broker_ports:\n  count: {PORTS - 1}\n{settings}")
+        self.config.write_text(f"broker_ports:\n  count: {PORTS - 1}\nshutdown:\n  drain_seconds: 2\n{settings}")
         self.log = folder / "proxy.log"
         self.child = None
 

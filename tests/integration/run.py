@@ -13,7 +13,19 @@ from dataclasses import dataclass
 
 from . import install, process
 
-FILES = ["flip", "history", "kill", "compaction", "strangers", "brokers", "hostile", "hold", "transactions", "versions"]
+FILES = [
+    "flip",
+    "identity",
+    "history",
+    "kill",
+    "compaction",
+    "strangers",
+    "brokers",
+    "hostile",
+    "hold",
+    "transactions",
+    "versions",
+]
 
 
 @dataclass

@@ -172,6 +172,22 @@ def scenario_group_of_two_clients(lab, settings):
     assert not found.faults(), (found.faults(), dict(found.examples))
 
 
+def scenario_group_of_the_newer_protocol(lab, settings):
+    """Members that let the broker assign partitions (KIP-848) are told topic ids: always the virtual ones."""
+    lab.bring_home("source")
+    topic = lab.topic("heartbeats")
+    traffic = Traffic(lab, "java-4.4.0", topic).wait_ready()
+    options = {"bootstrap": lab.bootstrap, "topic": topic, "group": f"newer-{topic}", "protocol": "consumer"}
+    members = [workers.Worker("java-4.4.0", "consume", lab.folder, f"newer-{i}", **options) for i in range(2)]
+    process.wait_until("the members read", lambda: sum(member.count("C") for member in members) > 500, 60)
+    _three_flips(lab, traffic)
+    traffic.expect_clean()
+    workers.wait_consumed(traffic.producers, members)
+    workers.stop_all(members)
+    found = workers.verdict(traffic.producers, members)
+    assert not found.faults(), (found.faults(), dict(found.examples))
+
+
 def scenario_log_ends(lab, settings):
     """Earliest and latest of the virtual log are the first segment's start and the last one's end."""
     lab.bring_home("source")
