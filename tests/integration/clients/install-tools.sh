@@ -24,7 +24,7 @@ make_environment() {
   [ -x "$environment/bin/pip" ] && return
   if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     echo "installing the Debian package python3-venv" >&2
-    apt-get install -qq -y --no-install-recommends python3-venv >&2
+    apt-get update -qq >&2 && apt-get install -qq -y --no-install-recommends python3-venv >&2
   fi
   python3 -m venv "$environment"
 }
