@@ -76,8 +76,15 @@ def _finish(traffics):
 
 def summary(values):
     ordered = sorted(values)
-    at = lambda share: ordered[min(len(ordered) - 1, int(len(ordered) * share))]
-    return {"p50": at(0.5), "p99": at(0.99), "max": ordered[-1]} if ordered else {"p50": 0, "p99": 0, "max": 0}
+    return (
+        {"p50": _at(ordered, 0.5), "p99": _at(ordered, 0.99), "max": ordered[-1]}
+        if ordered
+        else {"p50": 0, "p99": 0, "max": 0}
+    )
+
+
+def _at(ordered, share):
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def render(figures):

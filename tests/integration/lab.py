@@ -128,7 +128,7 @@ class Traffic:
         consumers=1,
         consumer_client=None,
     ):
-        self.lab, self.client, self.topic, self.idempotent = lab, client, topic, idempotent
+        self.lab, self.client, self.topic, self.idempotent, self.rate = lab, client, topic, idempotent, rate
         self.number = next(_numbers)
         common = {"bootstrap": lab.bootstrap, "topic": topic}
         self.consumers = [

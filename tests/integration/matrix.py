@@ -73,7 +73,7 @@ def result_of(lab, traffic, mode, seconds, flips, problem):
         verdict = traffic.finish()
         result |= verdict.as_json()
         faults = verdict.faults(traffic.idempotent)
-        if verdict.acked < seconds * 1000:
+        if verdict.acked < seconds * traffic.rate * 0.95:
             faults["too_few"] = verdict.acked
         if problem:
             faults["run"] = problem

@@ -4,7 +4,15 @@ import functools
 import time
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
 from . import process
 
@@ -33,6 +41,12 @@ def _has_leaders(client, name, partitions):
 
 def delete_topic(bootstrap, name):
     admin(bootstrap).delete_topics([name], request_timeout=30)[name].result()
+
+
+def alter_topic(bootstrap, name, settings):
+    entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in settings.items()]
+    resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+    admin(bootstrap).incremental_alter_configs([resource])[resource].result()
 
 
 def offsets(bootstrap, topic, which):

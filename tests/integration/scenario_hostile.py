@@ -99,7 +99,7 @@ def scenario_real_huge_frames(lab, settings):
 def scenario_garbage(lab, settings):
     with ExitStack() as links, _others_unaffected(lab):
         position = os.path.getsize(lab.proxy.log)
-        for seed in range(50):
+        for _ in range(50):
             link = links.enter_context(_connect(lab))
             try:
                 link.sendall(os.urandom(4096))

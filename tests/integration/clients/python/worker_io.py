@@ -72,7 +72,7 @@ def value(identity, partition, number):
 
 
 def paced(args, first):
-    """Yields (partition, number) of each record that is due, until told to stop; None when it is time to serve callbacks."""
+    """Yields (partition, number) of each record that is due, and None when it is time to serve callbacks."""
     began, i = time.monotonic(), first
     while not stop.is_set():
         due = int((time.monotonic() - began) * args.rate) + first
