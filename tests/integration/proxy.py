@@ -33,6 +33,8 @@ class Proxy:
 
     def start(self, crash_at=None, wait=True):
         environment = dict(os.environ) | ({"CROSSOVER_CRASH_AT": crash_at} if crash_at else {})
+        if not os.access(BINARY, os.X_OK):
+            raise RuntimeError(f"no proxy at {BINARY}: build it first, or name it in CROSSOVER_BIN")
         command = [
             BINARY,
             "run",
