@@ -142,9 +142,10 @@ void read(Source& in, const Field& row, T& out);
 template <Described T>
 void read(Source& in, const Field& row, std::optional<T>& out) {
   out.reset();
-  if (!in.nullable(row)) return read(in, row, out.emplace());
+  // From a value, because clang 14 takes a nested struct with member initialisers for not default-constructible.
+  if (!in.nullable(row)) return read(in, row, out.emplace(T{}));
   const std::int8_t mark = in.reader.int8();
-  if (mark == 1) return read(in, row, out.emplace());
+  if (mark == 1) return read(in, row, out.emplace(T{}));
   if (mark != -1) in.reader.fail();
 }
 
