@@ -1,0 +1,464 @@
+// Produce: held while fenced, split by home and leader, producer ids tagged, first batches after a flip in order,
+// retries of what landed before the flip answered as the duplicates they are.
+#include <algorithm>
+
+#include "protocol/messages.h"
+#include "protocol/record_batch.h"
+#include "proxy/handlers.h"
+#include "proxy/log_lookup.h"
+#include "proxy/producer_id.h"
+#include "proxy/producer_order.h"
+
+namespace crossover::proxy {
+namespace {
+
+using namespace protocol;
+using PartitionAnswer = ProduceResponse::PartitionProduceResponse;
+
+constexpr std::int16_t code(ErrorCode e) { return static_cast<std::int16_t>(e); }
+
+using Destination = std::pair<Cluster, NodeId>;
+
+// What becomes of one partition of the request.
+struct Item {
+  const ProduceRequest::TopicProduceData* topic = nullptr;
+  const ProduceRequest::PartitionProduceData* data = nullptr;
+  std::string name;
+  Uuid virtual_id, real_id;
+  std::string route;
+  std::int32_t route_generation = 0;
+  std::optional<PartitionAnswer> answer;  // decided here
+  Segment segment;
+  Destination to{};
+  BatchHeader batch;
+  bool has_producer = false;
+  Bytes tagged;  // the records under their wire producer id; empty where they go as they came
+};
+
+PartitionAnswer refused(PartitionIndex index, ErrorCode error) {
+  PartitionAnswer answer;
+  answer.index = index;
+  answer.error_code = code(error);
+  answer.base_offset = -1;
+  return answer;
+}
+
+const TopicView* find_topic(const Snapshot& snapshot, Version version, const ProduceRequest::TopicProduceData& topic) {
+  return version >= 13 ? snapshot.topic(topic.topic_id) : snapshot.topic(topic.name);
+}
+
+std::vector<std::string> routes_of(const Snapshot& snapshot, Version version, const ProduceRequest& asked) {
+  std::vector<std::string> routes;
+  for (const auto& topic : asked.topic_data) {
+    const TopicView* view = find_topic(snapshot, version, topic);
+    const std::string& name = snapshot.routes[view ? view->route : 0].name;
+    if (std::find(routes.begin(), routes.end(), name) == routes.end()) routes.push_back(name);
+  }
+  return routes;
+}
+
+bool any_fenced(const Snapshot& snapshot, const std::vector<std::string>& names) {
+  return std::any_of(snapshot.routes.begin(), snapshot.routes.end(), [&names](const RouteView& route) {
+    return route.phase == RoutePhase::fenced && std::find(names.begin(), names.end(), route.name) != names.end();
+  });
+}
+
+// Where a partition's writes go. A client that still asks the old home's broker is served by the new one: it has had no
+// chance to learn better, and its retries may be off.
+std::optional<Destination> destination(const SessionCore& core, const PartitionView& partition) {
+  const Cluster home = partition.log.home();
+  if (const auto own = core.own_node(home)) return Destination{home, *own};
+  const NodeId leader = partition.real[index_of(home)].leader;
+  if (leader < 0) return std::nullopt;
+  return Destination{home, leader};
+}
+
+// Reads the one batch of the partition; an answer when it cannot be placed.
+std::optional<ErrorCode> read_batch(Item& item) {
+  if (!item.data->records || item.data->records->empty()) return std::nullopt;  // the broker judges it
+  switch (read_batch_header(*item.data->records, item.batch)) {
+    case BatchState::complete: break;
+    case BatchState::old_format: return ErrorCode::UNSUPPORTED_VERSION;
+    default: return ErrorCode::CORRUPT_MESSAGE;
+  }
+  item.has_producer = item.batch.producer_id >= 0;
+  return std::nullopt;
+}
+
+void plan(const SessionCore& core, const Request& request, const ProduceRequest& asked, std::vector<Item>& items) {
+  const Snapshot& snapshot = core.snapshot();
+  items.clear();
+  for (const auto& topic : asked.topic_data) {
+    const TopicView* view = find_topic(snapshot, request.version(), topic);
+    for (const auto& data : topic.partition_data) {
+      Item& item = items.emplace_back();
+      item.topic = &topic;
+      item.data = &data;
+      item.name = view ? view->name : topic.name;
+      item.virtual_id = topic.topic_id;
+      if (!view) {
+        const bool by_id = request.version() >= 13;
+        item.answer = refused(data.index, by_id ? ErrorCode::UNKNOWN_TOPIC_ID : ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        continue;
+      }
+      const RouteView& route = snapshot.route_of(*view);
+      item.route = route.name;
+      item.route_generation = route.generation;
+      const PartitionView* partition = snapshot.partition(view->name, data.index);
+      if (!partition) {
+        item.answer = refused(data.index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        continue;
+      }
+      const auto to = destination(core, *partition);
+      if (!to) {
+        item.answer = refused(data.index, ErrorCode::LEADER_NOT_AVAILABLE);
+        continue;
+      }
+      item.to = *to;
+      item.segment = partition->log.open_segment();
+      item.real_id = view->real_id[index_of(item.to.first)];
+      if (const auto bad = read_batch(item)) {
+        item.answer = refused(data.index, *bad);
+      } else if (asked.transactional_id && item.segment.cluster != snapshot.groups_home) {
+        // The coordinator is on the other cluster: such a transaction could never end.
+        item.answer = refused(data.index, ErrorCode::INVALID_TXN_STATE);
+        item.answer->error_message = "topic is homed on the other cluster than its transaction coordinator";
+      }
+    }
+  }
+}
+
+// Tags producer ids where the segment wants it; true when any batch changed.
+bool tag_producers(std::vector<Item>& items) {
+  bool changed = false;
+  for (Item& item : items) {
+    if (item.answer || !item.has_producer) continue;
+    const ProducerId wire = wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation);
+    if (wire == item.batch.producer_id) continue;
+    item.tagged.assign(*item.data->records);
+    patch_producer_id(item.tagged.data(), item.batch.total_bytes(), wire);
+    changed = true;
+  }
+  return changed;
+}
+
+std::optional<Destination> single_destination(const std::vector<Item>& items) {
+  std::optional<Destination> to;
+  for (const Item& item : items) {
+    if (item.answer || (to && *to != item.to)) return std::nullopt;
+    to = item.to;
+  }
+  return to;
+}
+
+bool same_ids(const std::vector<Item>& items, Version version) {
+  if (version < 13) return true;
+  return std::all_of(items.begin(), items.end(), [](const Item& item) { return item.virtual_id == item.real_id; });
+}
+
+Bytes request_for(const Request& request, const ProduceRequest& asked, const std::vector<Item>& items, Destination to) {
+  ProduceRequest part;
+  part.transactional_id = asked.transactional_id;
+  part.acks = asked.acks;
+  part.timeout_ms = asked.timeout_ms;
+  for (const Item& item : items) {
+    if (item.answer || item.to != to) continue;
+    if (part.topic_data.empty() || part.topic_data.back().name != item.name) {
+      auto& topic = part.topic_data.emplace_back();
+      topic.name = item.name;
+      topic.topic_id = item.real_id;
+    }
+    auto& data = part.topic_data.back().partition_data.emplace_back();
+    data.index = item.data->index;
+    data.records = item.tagged.empty() ? item.data->records : Records(item.tagged);
+  }
+  return encode(part, request.version());
+}
+
+// A leader hint names the new leader only in virtual terms, and not before it is announced.
+void map_hint(const SessionCore& core, const Item& item, PartitionAnswer& answer) {
+  if (answer.current_leader.leader_id < 0) return;
+  const Snapshot& snapshot = core.snapshot();
+  const TopicView* topic = snapshot.topic(item.name);
+  const NodeId leader = snapshot.to_virtual(item.to.first, answer.current_leader.leader_id);
+  const bool announced = topic && snapshot.route_of(*topic).phase != RoutePhase::releasing;
+  if (leader < 0 || !announced) {
+    answer.current_leader = {};
+    return;
+  }
+  answer.current_leader.leader_id = leader;
+  answer.current_leader.leader_epoch += item.segment.epoch_base;
+}
+
+void to_virtual(const SessionCore& core, const Item& item, PartitionAnswer& answer) {
+  if (answer.base_offset >= 0) answer.base_offset = item.segment.to_virtual(answer.base_offset);
+  if (answer.log_start_offset >= 0) {
+    const PartitionView* partition = core.snapshot().partition(item.name, item.data->index);
+    const bool spliced = partition && partition->log.segments().size() > 1;
+    answer.log_start_offset = spliced ? partition->log.segments().front().virtual_base : item.segment.to_virtual(answer.log_start_offset);
+  }
+  map_hint(core, item, answer);
+}
+
+bool needs_mapping(const std::vector<Item>& items, const ProduceResponse& answer) {
+  if (!answer.node_endpoints.empty()) return true;
+  for (const auto& topic : answer.responses) {
+    for (const auto& p : topic.partition_responses) {
+      if (p.error_code != 0 || p.current_leader.leader_id >= 0) return true;
+    }
+  }
+  return std::any_of(items.begin(), items.end(), [](const Item& item) {
+    return !item.segment.identity() || item.segment.generation != 0 || item.virtual_id != item.real_id;
+  });
+}
+
+// A leader that moved: the picture of that cluster is old.
+void learn(SessionCore& core, const Item& item, const PartitionAnswer& answer) {
+  if (answer.error_code == code(ErrorCode::NOT_LEADER_OR_FOLLOWER) || answer.error_code == code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)) {
+    core.io().want_image(item.to.first, core.now());
+  }
+}
+
+void add_endpoints(const Snapshot& snapshot, ProduceResponse& answer) {
+  std::set<NodeId> named;
+  for (const auto& topic : answer.responses) {
+    for (const auto& p : topic.partition_responses) {
+      if (p.current_leader.leader_id >= 0) named.insert(p.current_leader.leader_id);
+    }
+  }
+  answer.node_endpoints.clear();
+  for (const NodeId id : named) {
+    const auto broker = snapshot.brokers.find(id);
+    if (broker == snapshot.brokers.end()) continue;
+    auto& row = answer.node_endpoints.emplace_back();
+    row.node_id = id;
+    row.host = snapshot.advertised_host;
+    row.port = broker->second.port;
+    row.rack = broker->second.rack;
+  }
+}
+
+// The check between the broker's answer and the client's: a proxy that slept through its lease, or through a flip,
+// acknowledges nothing.
+bool may_acknowledge(const SessionCore& core, const std::vector<Item>& items) {
+  if (core.now() >= core.snapshot().lease_until) return false;
+  for (const Item& item : items) {
+    const TopicView* topic = core.snapshot().topic(item.name);
+    if (!topic || item.answer) continue;
+    const RouteView& route = core.snapshot().route_of(*topic);
+    if (route.generation != item.route_generation && item.to.first != route.home) return false;
+  }
+  return true;
+}
+
+struct Sent {
+  Destination to;
+  Call call;
+};
+
+// Collects the brokers' answers into the items. False when a connection was lost: its outcome is unknown.
+bool take_answer(SessionCore& core, std::vector<Item>& items, Destination to, const ProduceResponse& answer, Version version,
+                 std::int32_t& throttle) {
+  throttle = std::max(throttle, answer.throttle_time_ms);
+  for (const auto& topic : answer.responses) {
+    for (const auto& partition : topic.partition_responses) {
+      for (Item& item : items) {
+        const bool same_topic = version >= 13 ? item.real_id == topic.topic_id : item.name == topic.name;
+        if (item.answer || item.to != to || !same_topic || item.data->index != partition.index) continue;
+        learn(core, item, partition);
+        item.answer = partition;
+        to_virtual(core, item, *item.answer);
+        break;
+      }
+    }
+  }
+  return true;
+}
+
+ProduceResponse merged(const SessionCore& core, const ProduceRequest& asked, const std::vector<Item>& items, std::int32_t throttle) {
+  ProduceResponse answer;
+  answer.throttle_time_ms = throttle;
+  std::size_t i = 0;
+  for (const auto& topic : asked.topic_data) {
+    auto& row = answer.responses.emplace_back();
+    row.name = topic.name;
+    row.topic_id = topic.topic_id;
+    for (std::size_t p = 0; p < topic.partition_data.size(); ++p, ++i) {
+      row.partition_responses.push_back(items[i].answer ? *items[i].answer
+                                                        : refused(items[i].data->index, ErrorCode::REQUEST_TIMED_OUT));
+    }
+  }
+  add_endpoints(core.snapshot(), answer);
+  return answer;
+}
+
+void note_established(SessionCore& core, const std::vector<Item>& items) {
+  for (const Item& item : items) {
+    if (!item.has_producer || item.segment.generation == 0 || !item.answer || item.answer->error_code != 0) continue;
+    core.established.insert({item.name, item.data->index, item.batch.producer_id, item.segment.generation});
+  }
+}
+
+// One upstream, nothing to change: the request goes as it came, and so does the answer where it says nothing real.
+Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& items, Destination to) {
+  Call call = core.forward(request, to.first, to.second);
+  core.release(request);
+  CallState& answered = co_await call;
+  if (answered.status == CallStatus::unreachable) co_return core.close("broker unreachable");
+  if (answered.status == CallStatus::lost) {
+    for (const Item& item : items) core.note_unknown_outcome({item.route}, to.first);
+    co_return core.close("broker connection lost with a write in flight");
+  }
+  auto answer = decode<ProduceResponse>(answered.body(), request.version());
+  if (!answer) co_return core.close("malformed Produce answer");
+  if (!may_acknowledge(core, items)) co_return core.close("lease or generation passed before the acknowledgement");
+  if (!needs_mapping(items, *answer)) co_return core.reply_with(request, answered);
+  for (auto& topic : answer->responses) {
+    for (auto& partition : topic.partition_responses) {
+      for (const Item& item : items) {
+        const bool same_topic = request.version() >= 13 ? item.real_id == topic.topic_id : item.name == topic.name;
+        if (!same_topic || item.data->index != partition.index) continue;
+        learn(core, item, partition);
+        to_virtual(core, item, partition);
+        break;
+      }
+    }
+  }
+  add_endpoints(core.snapshot(), *answer);
+  core.reply(request, *answer);
+}
+
+Task<> split(SessionCore& core, Request& request, const ProduceRequest& asked, std::vector<Item>& items) {
+  std::vector<Sent> sent;
+  for (const Item& item : items) {
+    const bool known = std::any_of(sent.begin(), sent.end(), [&item](const Sent& s) { return s.to == item.to; });
+    if (item.answer || known) continue;
+    const Bytes body = request_for(request, asked, items, item.to);
+    sent.push_back({item.to, core.send(request, item.to.first, item.to.second, ApiKey::Produce, request.version(), body)});
+  }
+  if (sent.size() > 1) ++core.worker().counters.split_requests;
+  // Behind a producer's first batch on a new segment nothing of it may follow before the answer (design, step 8).
+  const bool first_of_any = std::any_of(items.begin(), items.end(), [&core](const Item& item) {
+    return !item.answer && item.has_producer && item.segment.generation > 0 &&
+           !core.established.contains({item.name, item.data->index, item.batch.producer_id, item.segment.generation});
+  });
+  if (!first_of_any) core.release(request);
+  std::int32_t throttle = 0;
+  bool lost = false;
+  for (Sent& s : sent) {
+    CallState& answered = co_await s.call;
+    if (answered.status == CallStatus::unreachable) {
+      for (Item& item : items) {
+        if (!item.answer && item.to == s.to) item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+      }
+      core.io().want_image(s.to.first, core.now());
+      continue;
+    }
+    const auto answer = answered.status == CallStatus::answered ? decode<ProduceResponse>(answered.body(), request.version()) : std::nullopt;
+    if (!answer) {
+      lost = true;
+      for (const Item& item : items) {
+        if (!item.answer && item.to == s.to) core.note_unknown_outcome({item.route}, s.to.first);
+      }
+      continue;
+    }
+    take_answer(core, items, s.to, *answer, request.version(), throttle);
+  }
+  note_established(core, items);
+  if (lost && sent.size() == 1) co_return core.close("broker connection lost with a write in flight");
+  if (!may_acknowledge(core, items)) co_return core.close("lease or generation passed before the acknowledgement");
+  const ProduceResponse answer = merged(core, asked, items, throttle);
+  core.reply(request, answer);
+}
+
+// acks=0: no answer comes, so nothing can be refused either; what has no place is dropped, as a broker would.
+void send_unacknowledged(SessionCore& core, Request& request, const ProduceRequest& asked, std::vector<Item>& items) {
+  std::vector<Destination> done;
+  for (const Item& item : items) {
+    if (item.answer || std::find(done.begin(), done.end(), item.to) != done.end()) continue;
+    done.push_back(item.to);
+    const Bytes body = request_for(request, asked, items, item.to);
+    core.send_unanswered(request, item.to.first, item.to.second, request.version(), body, {item.route});
+  }
+  core.no_reply(request);
+}
+
+// Settles what is known of each idempotent batch on a segment that a flip opened.
+Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
+  for (Item& item : items) {
+    if (item.answer || !item.has_producer || item.segment.generation == 0) continue;
+    const PartitionView* partition = core.snapshot().partition(item.name, item.data->index);
+    if (!partition || !partition->producers) continue;
+    const auto known = partition->producers->find(item.batch.producer_id);
+    if (known == partition->producers->end()) continue;
+    const ProducerEntry entry = known->second;
+    switch (judge(item.batch, entry)) {
+      case BatchVerdict::next: break;
+      case BatchVerdict::fenced: item.answer = refused(item.data->index, ErrorCode::INVALID_PRODUCER_EPOCH); break;
+      case BatchVerdict::duplicate: {
+        ++core.worker().counters.duplicates_answered;
+        const VirtualLog log = partition->log;
+        const Offset offset = co_await find_landed_batch(core, request, item.name, item.data->index, log, item.batch, entry.generation);
+        item.answer = refused(item.data->index, ErrorCode::NONE);
+        item.answer->base_offset = offset;
+        break;
+      }
+      case BatchVerdict::ahead: {
+        const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
+        if (core.established.contains(key)) break;
+        const bool present = co_await producer_present(core, request, item.name, item.data->index, item.to, 
+                                                       wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation));
+        if (present) {
+          core.established.insert(key);
+        } else {
+          item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        }
+        break;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Task<> handle_produce(SessionCore& core, Request& request) {
+  constexpr Version first_with_batches = 3;
+  if (request.version() < first_with_batches) co_return core.reply_error(request, ErrorCode::UNSUPPORTED_VERSION);
+  const auto asked = decode<ProduceRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed Produce request");
+
+  const std::vector<std::string> routes = routes_of(core.snapshot(), request.version(), *asked);
+  std::optional<SessionCore::HoldGuard> hold;
+  const Millis deadline = request.arrived_at + core.options().limits.hold_ms;
+  while (any_fenced(core.snapshot(), routes)) {
+    if (!hold) hold.emplace(core, routes);
+    if (core.now() >= deadline && asked->acks != 0) co_return core.reply_error(request, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    SessionCore::Changed changed(core, asked->acks != 0 ? deadline : core.now() + core.options().limits.hold_ms);
+    co_await changed;
+  }
+
+  std::vector<Item> items;
+  plan(core, request, *asked, items);
+  co_await settle(core, request, items);
+  // What was awaited may have taken a while: a fence that came meanwhile holds this request like any other.
+  while (any_fenced(core.snapshot(), routes)) {
+    if (!hold) hold.emplace(core, routes);
+    SessionCore::Changed changed(core, core.now() + core.options().limits.hold_ms);
+    co_await changed;
+    plan(core, request, *asked, items);
+    co_await settle(core, request, items);
+  }
+
+  const bool tagged = tag_producers(items);
+  if (asked->acks == 0) co_return send_unacknowledged(core, request, *asked, items);
+  const SessionCore::WriteGuard in_flight(core, request, routes);
+  const auto to = single_destination(items);
+  const bool first_batches = std::any_of(items.begin(), items.end(), [](const Item& i) { return i.segment.generation > 0 && i.has_producer; });
+  if (to && !tagged && !first_batches && same_ids(items, request.version())) {
+    co_await pass_through(core, request, items, *to);
+  } else {
+    co_await split(core, request, *asked, items);
+  }
+}
+
+}  // namespace crossover::proxy

@@ -1,0 +1,140 @@
+#include "proxy/log_lookup.h"
+
+#include <algorithm>
+
+#include "protocol/messages.h"
+#include "proxy/producer_id.h"
+
+namespace crossover::proxy {
+
+using namespace protocol;
+
+std::optional<Version> version_for(const Snapshot& snapshot, Cluster cluster, ApiKey api, VersionRange wanted) {
+  const auto& apis = snapshot.versions[index_of(cluster)]->apis;
+  const auto spoken = apis.find(api);
+  if (spoken == apis.end()) return std::nullopt;
+  const Version last = std::min(wanted.last, spoken->second.last);
+  if (last < std::max(wanted.first, spoken->second.first)) return std::nullopt;
+  return last;
+}
+
+namespace {
+
+NodeId leader_of(const SessionCore& core, const std::string& topic, PartitionIndex partition, Cluster cluster) {
+  const PartitionView* view = core.snapshot().partition(topic, partition);
+  return view ? view->real[index_of(cluster)].leader : -1;
+}
+
+constexpr VersionRange fetch_by_name{4, 12};
+
+Bytes tail_fetch(const std::string& topic, PartitionIndex partition, Offset from, Version version) {
+  FetchRequest ask;
+  ask.max_wait_ms = 0;
+  ask.min_bytes = 0;
+  ask.max_bytes = 8 << 20;
+  ask.session_epoch = -1;
+  auto& t = ask.topics.emplace_back();
+  t.topic = topic;
+  auto& p = t.partitions.emplace_back();
+  p.partition = partition;
+  p.fetch_offset = from;
+  p.partition_max_bytes = 8 << 20;
+  return encode(ask, version);
+}
+
+bool is_same_batch(const BatchHeader& found, const BatchHeader& wanted, ProducerId wire) {
+  return found.producer_id == wire && found.producer_epoch == wanted.producer_epoch &&
+         found.base_sequence == wanted.base_sequence && found.last_offset_delta == wanted.last_offset_delta;
+}
+
+}  // namespace
+
+Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
+                               VirtualLog log, BatchHeader batch, std::int32_t generation) {
+  const auto& segments = log.segments();
+  const auto found = std::find_if(segments.begin(), segments.end(),
+                                  [generation](const Segment& s) { return s.generation == generation && !s.open(); });
+  if (found == segments.end()) co_return -1;
+  const Segment segment = *found;
+  const auto version = version_for(core.snapshot(), segment.cluster, ApiKey::Fetch, fetch_by_name);
+  const NodeId leader = leader_of(core, topic, partition, segment.cluster);
+  if (!version || leader < 0) co_return -1;
+  const ProducerId wire = wire_producer_id(batch.producer_id, segment.cluster, generation);
+  // A retry is of one of the last few batches of its producer: look a little before the end, then ever further.
+  for (Offset reach = 1000;; reach *= 8) {
+    const Offset first = std::max(segment.real_base, segment.real_end() - reach);
+    Offset at = first;
+    while (at < segment.real_end()) {
+      const Bytes body = tail_fetch(topic, partition, at, *version);
+      Call call = core.send(origin, segment.cluster, leader, ApiKey::Fetch, *version, body);
+      const CallState& answered = co_await call;
+      if (answered.status != CallStatus::answered) co_return -1;
+      const auto answer = decode<FetchResponse>(answered.body(), *version);
+      if (!answer || answer->responses.empty() || answer->responses[0].partitions.empty()) co_return -1;
+      const auto& data = answer->responses[0].partitions[0];
+      if (data.error_code != 0 || !data.records) break;
+      BatchCursor cursor{*data.records};
+      Offset next = at;
+      for (; cursor.load(); cursor.advance()) {
+        if (is_same_batch(cursor.header, batch, wire)) co_return segment.to_virtual(cursor.header.base_offset);
+        next = cursor.header.last_offset() + 1;
+      }
+      if (next == at) break;
+      at = next;
+    }
+    if (first == segment.real_base || reach > 10'000'000) co_return -1;
+  }
+}
+
+Task<bool> producer_present(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
+                            std::pair<Cluster, NodeId> at, ProducerId wire_id) {
+  DescribeProducersRequest ask;
+  auto& t = ask.topics.emplace_back();
+  t.name = topic;
+  t.partition_indexes.push_back(partition);
+  const Bytes body = encode(ask, 0);
+  Call call = core.send(origin, at.first, at.second, ApiKey::DescribeProducers, 0, body);
+  const CallState& answered = co_await call;
+  if (answered.status != CallStatus::answered) co_return false;
+  const auto answer = decode<DescribeProducersResponse>(answered.body(), 0);
+  if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return false;
+  const auto& producers = answer->topics[0].partitions[0].active_producers;
+  co_return std::any_of(producers.begin(), producers.end(), [wire_id](const auto& p) { return p.producer_id == wire_id; });
+}
+
+Task<RealOffset> list_real_offset(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
+                                  Cluster cluster, std::int64_t timestamp, std::int8_t isolation) {
+  RealOffset result;
+  result.error = static_cast<std::int16_t>(ErrorCode::LEADER_NOT_AVAILABLE);
+  const Version lowest = timestamp >= -2 ? 1 : timestamp == -3 ? 7 : timestamp == -4 ? 8 : timestamp == -5 ? 9 : 11;
+  const auto version = version_for(core.snapshot(), cluster, ApiKey::ListOffsets, {lowest, 11});
+  if (!version) {
+    result.error = static_cast<std::int16_t>(ErrorCode::UNSUPPORTED_VERSION);
+    co_return result;
+  }
+  const NodeId leader = leader_of(core, topic, partition, cluster);
+  if (leader < 0) co_return result;
+  ListOffsetsRequest ask;
+  ask.replica_id = -1;
+  ask.isolation_level = isolation;
+  auto& t = ask.topics.emplace_back();
+  t.name = topic;
+  auto& p = t.partitions.emplace_back();
+  p.partition_index = partition;
+  p.timestamp = timestamp;
+  const Bytes body = encode(ask, *version);
+  Call call = core.send(origin, cluster, leader, ApiKey::ListOffsets, *version, body);
+  const CallState& answered = co_await call;
+  if (answered.status != CallStatus::answered) co_return result;
+  const auto answer = decode<ListOffsetsResponse>(answered.body(), *version);
+  if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return result;
+  const auto& row = answer->topics[0].partitions[0];
+  result.error = row.error_code;
+  result.offset = row.offset;
+  result.timestamp = row.timestamp;
+  result.leader_epoch = row.leader_epoch;
+  if (row.error_code == static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER)) core.io().want_image(cluster, core.now());
+  co_return result;
+}
+
+}  // namespace crossover::proxy

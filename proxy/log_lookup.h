@@ -1,0 +1,31 @@
+// Questions that handlers put to a cluster's log on the side.
+#pragma once
+
+#include "protocol/record_batch.h"
+#include "proxy/session_core.h"
+
+namespace crossover::proxy {
+
+// The virtual offset of a batch that landed in the segment of that generation, found by reading the log's tail backwards;
+// -1 when it is not there any more (retention, or a cluster that does not answer).
+Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
+                               VirtualLog log, protocol::BatchHeader batch, std::int32_t generation);
+
+// Whether that leader holds state of a producer (DescribeProducers). False when it does not answer.
+Task<bool> producer_present(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
+                            std::pair<Cluster, NodeId> at, ProducerId wire_id);
+
+struct RealOffset {
+  std::int16_t error = 0;
+  Offset offset = -1;
+  std::int64_t timestamp = -1;
+  LeaderEpoch leader_epoch = -1;
+};
+// ListOffsets of one partition on one cluster, at its leader, in that cluster's own terms.
+Task<RealOffset> list_real_offset(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
+                                  Cluster cluster, std::int64_t timestamp, std::int8_t isolation);
+
+// The lowest version of an API that has what the caller needs and that the cluster speaks; nullopt when it does not.
+std::optional<Version> version_for(const Snapshot& snapshot, Cluster cluster, ApiKey api, VersionRange wanted);
+
+}  // namespace crossover::proxy

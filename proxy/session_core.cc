@@ -1,0 +1,431 @@
+#include "proxy/session_core.h"
+
+#include <algorithm>
+
+#include "protocol/error_reply.h"
+#include "protocol/wire.h"
+#include "proxy/handlers.h"
+
+namespace crossover::proxy {
+
+using protocol::ErrorCode;
+
+SessionCore::SessionCore(SessionIo& io, WorkerState& worker, SessionOptions options,
+                         std::shared_ptr<const Snapshot> snapshot, Millis now)
+    : io_(io),
+      worker_(worker),
+      options_(std::move(options)),
+      snapshot_(std::move(snapshot)),
+      now_(now),
+      connected_at_(now),
+      input_(options_.limits.request_bytes) {}
+
+SessionCore::~SessionCore() {
+  closed_ = true;
+  requests_.clear();  // while everything that a handler's frame refers to is still there
+}
+
+// --- events ---
+
+void SessionCore::on_client_bytes(BytesView data, Millis now) {
+  now_ = now;
+  if (closed_ || draining_) return;
+  worker_.counters.bytes_in += data.size();
+  input_.append(data);
+  while (auto frame = input_.next()) {
+    auto header = protocol::parse_request_header(*frame);
+    if (!header) {
+      ++worker_.counters.malformed_requests;
+      return close("malformed request header");
+    }
+    ++worker_.counters.requests;
+    ++requests_seen_;
+    last_request_at_ = now;
+    if (header->client_id) client_id_ = *header->client_id;
+    Request& request = requests_.emplace_back();
+    request.header = std::move(*header);
+    request.frame = std::move(*frame);
+    request.arrived_at = now;
+  }
+  if (input_.broken()) {
+    ++worker_.counters.malformed_requests;
+    return close("frame length out of range");
+  }
+  finish_event();
+}
+
+void SessionCore::on_client_closed(Millis now) {
+  now_ = now;
+  client_gone_ = true;
+  closed_ = true;
+  linger_until_ = now + options_.limits.linger_ms;
+  // Held and unsent requests are dropped, never forwarded; writes on their way are awaited for the flip's drain.
+  requests_.remove_if([](const Request& r) { return r.writes_in_flight == 0; });
+  started_ = requests_.size();
+  arm();
+}
+
+void SessionCore::on_upstream_opened(UpstreamId id, Millis now) {
+  now_ = now;
+  const auto found = upstreams_.find(id);
+  if (found != upstreams_.end()) found->second.open = true;
+}
+
+void SessionCore::on_upstream_bytes(UpstreamId id, BytesView data, Millis now) {
+  now_ = now;
+  auto found = upstreams_.find(id);
+  if (found == upstreams_.end()) return;
+  found->second.input.append(data);
+  while (auto frame = found->second.input.next()) {
+    Upstream& up = found->second;
+    if (up.in_flight.empty()) {
+      io_.close_upstream(id);
+      drop_upstream(id, true);
+      break;
+    }
+    auto call = up.in_flight.front();
+    const auto header = protocol::parse_response_header(*frame, call->api, call->version);
+    if (!header || header->correlation_id != call->correlation_id) {
+      io_.close_upstream(id);
+      drop_upstream(id, true);
+      break;
+    }
+    up.in_flight.pop_front();
+    confirm_unanswered(up);
+    call->frame = std::move(*frame);
+    call->body_at = header->body_at;
+    resolve(call, CallStatus::answered);
+    found = upstreams_.find(id);  // a handler may have dropped it
+    if (found == upstreams_.end()) break;
+  }
+  found = upstreams_.find(id);
+  if (found != upstreams_.end() && found->second.input.broken()) {
+    io_.close_upstream(id);
+    drop_upstream(id, true);
+  }
+  finish_event();
+}
+
+void SessionCore::on_upstream_closed(UpstreamId id, Millis now) {
+  now_ = now;
+  const auto found = upstreams_.find(id);
+  if (found == upstreams_.end()) return;
+  drop_upstream(id, found->second.open);
+  finish_event();
+}
+
+void SessionCore::on_snapshot(std::shared_ptr<const Snapshot> snapshot, Millis now) {
+  now_ = now;
+  snapshot_ = std::move(snapshot);
+  probe_unconfirmed();
+  fire_waiters(true);
+  finish_event();
+}
+
+void SessionCore::on_timer(Millis now) {
+  now_ = now;
+  if (client_gone_ && now >= linger_until_) requests_.clear();
+  fire_waiters(false);
+  finish_event();
+}
+
+void SessionCore::drain(Millis now) {
+  now_ = now;
+  draining_ = true;
+  if (!paused_) io_.pause_client_reads();
+  paused_ = true;
+  finish_event();
+}
+
+bool SessionCore::finished() const {
+  if (!client_gone_ || !requests_.empty()) return false;
+  return std::all_of(upstreams_.begin(), upstreams_.end(),
+                     [](const auto& entry) { return entry.second.unconfirmed.empty(); }) ||
+         now_ >= linger_until_;
+}
+
+std::size_t SessionCore::buffered_bytes() const {
+  std::size_t total = input_.buffered();
+  for (const Request& r : requests_) total += r.frame.size() + r.answer.size();
+  for (const auto& [id, up] : upstreams_) total += up.input.buffered();
+  return total;
+}
+
+SessionInfo SessionCore::info() const {
+  SessionInfo info;
+  info.peer = options_.peer;
+  info.client_id = client_id_;
+  info.software_name = software_name;
+  info.software_version = software_version;
+  info.virtual_broker = options_.virtual_broker;
+  info.requests = requests_seen_;
+  info.in_flight = requests_.size();
+  info.connected_at = connected_at_;
+  info.last_request_at = last_request_at_;
+  return info;
+}
+
+// --- the order of requests ---
+
+void SessionCore::pump() {
+  if (pumping_) return;
+  pumping_ = true;
+  // Nothing can be answered before it is known what both clusters speak.
+  while (!closed_ && !snapshot_->announced.empty() && started_ < requests_.size() &&
+         started_ < options_.limits.requests_in_flight) {
+    auto next = std::next(requests_.begin(), static_cast<std::ptrdiff_t>(started_));
+    if (started_ > 0) {
+      const Request& before = *std::prev(next);
+      if (!before.released && !before.done) break;
+    }
+    ++started_;
+    start(*next);
+  }
+  pumping_ = false;
+}
+
+void SessionCore::start(Request& request) {
+  request.task = handle(*this, request);
+  request.task.start();
+}
+
+void SessionCore::finish_event() {
+  // An answer makes room for the next request, which may be answered at once.
+  std::size_t before;
+  do {
+    before = started_ + requests_.size() * 1000;
+    flush_answers();
+    pump();
+    flush_answers();
+  } while (started_ + requests_.size() * 1000 != before && !closed_);
+  if (draining_ && requests_.empty() && !closed_) return close("drained");
+  if (closed_ && client_gone_) {
+    requests_.remove_if([](const Request& r) { return r.done; });
+    started_ = requests_.size();
+  }
+  const bool full = requests_.size() >= options_.limits.requests_in_flight;
+  if (full != paused_ && !draining_ && !closed_) {
+    paused_ = full;
+    full ? io_.pause_client_reads() : io_.resume_client_reads();
+  }
+  arm();
+}
+
+void SessionCore::flush_answers() {
+  while (!closed_ && started_ > 0 && !requests_.empty() && requests_.front().done) {
+    Request& request = requests_.front();
+    if (request.answered) {
+      worker_.counters.bytes_out += request.answer_prefix.size() + request.answer.size();
+      io_.send_to_client(std::move(request.answer_prefix));
+      if (!request.answer.empty()) io_.send_to_client(std::move(request.answer));
+    }
+    requests_.pop_front();
+    --started_;
+  }
+}
+
+void SessionCore::close(std::string_view reason) {
+  if (closed_) return;
+  closed_ = true;
+  io_.close_client(reason);
+}
+
+// --- waiting ---
+
+void SessionCore::fire_waiters(bool all) {
+  std::list<Changed*> due;
+  for (auto it = waiters_.begin(); it != waiters_.end();) {
+    const auto next = std::next(it);
+    if (all || (*it)->deadline_ <= now_) due.splice(due.end(), waiters_, it);
+    it = next;
+  }
+  while (!due.empty()) {
+    Changed* waiter = due.front();
+    due.pop_front();
+    waiter->handle_.resume();
+  }
+}
+
+void SessionCore::arm() {
+  Millis at = client_gone_ && !requests_.empty() ? linger_until_ : std::numeric_limits<Millis>::max();
+  for (const Changed* waiter : waiters_) at = std::min(at, waiter->deadline_);
+  if (at != std::numeric_limits<Millis>::max()) io_.arm_timer(at);
+}
+
+// --- upstreams ---
+
+std::optional<NodeId> SessionCore::own_node(Cluster cluster) const {
+  if (!options_.virtual_broker) return std::nullopt;
+  const auto found = snapshot_->brokers.find(*options_.virtual_broker);
+  if (found == snapshot_->brokers.end() || found->second.cluster != cluster || !found->second.present) return std::nullopt;
+  return found->second.real_id;
+}
+
+SessionCore::Upstream& SessionCore::upstream(Cluster cluster, NodeId node, UpstreamId& id) {
+  const auto key = std::pair(cluster, node);
+  const auto known = upstream_of_.find(key);
+  if (known != upstream_of_.end()) {
+    id = known->second;
+    return upstreams_.at(id);
+  }
+  id = next_upstream_++;
+  Upstream& up = upstreams_.emplace(id, Upstream(options_.limits.response_bytes)).first->second;
+  up.cluster = cluster;
+  up.node = node;
+  upstream_of_[key] = id;
+  io_.open_upstream(id, cluster, node);
+  return up;
+}
+
+Call SessionCore::enqueue(UpstreamId, Upstream& up, ApiKey api, Version version) {
+  auto state = std::make_shared<CallState>();
+  state->correlation_id = up.next_correlation++ & 0x7fffffff;
+  state->api = api;
+  state->version = version;
+  up.in_flight.push_back(state);
+  return Call(std::move(state));
+}
+
+Call SessionCore::send(const Request& origin, Cluster cluster, NodeId node, ApiKey api, Version version, BytesView body) {
+  UpstreamId id;
+  Upstream& up = upstream(cluster, node, id);
+  Call call = enqueue(id, up, api, version);
+  io_.send_upstream(id, protocol::request_frame(api, version, up.in_flight.back()->correlation_id, origin.header.client_id, body));
+  return call;
+}
+
+Call SessionCore::forward(Request& request, Cluster cluster, NodeId node) {
+  UpstreamId id;
+  Upstream& up = upstream(cluster, node, id);
+  Call call = enqueue(id, up, request.api(), request.version());
+  Bytes frame = std::move(request.frame);
+  protocol::store_int32(frame.data() + 4, up.in_flight.back()->correlation_id);  // int16 key, int16 version, then this
+  Bytes prefix(4, '\0');
+  protocol::store_int32(prefix.data(), static_cast<std::int32_t>(frame.size()));
+  io_.send_upstream(id, std::move(prefix));
+  io_.send_upstream(id, std::move(frame));
+  return call;
+}
+
+void SessionCore::send_unanswered(const Request& origin, Cluster cluster, NodeId node, Version version, BytesView body,
+                                  std::vector<std::string> routes) {
+  UpstreamId id;
+  Upstream& up = upstream(cluster, node, id);
+  const std::int32_t correlation = up.next_correlation++ & 0x7fffffff;
+  io_.send_upstream(id, protocol::request_frame(ApiKey::Produce, version, correlation, origin.header.client_id, body));
+  for (std::string& route : routes) {
+    if (std::find(up.unconfirmed.begin(), up.unconfirmed.end(), route) != up.unconfirmed.end()) continue;
+    ++worker_.routes[route].writes_in_flight;
+    up.unconfirmed.push_back(std::move(route));
+  }
+}
+
+// A broker handles a connection's requests in order, so any answer confirms what was sent before it.
+void SessionCore::confirm_unanswered(Upstream& up) {
+  for (const std::string& route : up.unconfirmed) --worker_.routes[route].writes_in_flight;
+  up.unconfirmed.clear();
+}
+
+// Under a fence the outcome of acks=0 writes is wanted: the answer to any later request says that they were handled.
+void SessionCore::probe_unconfirmed() {
+  for (auto& [id, up] : upstreams_) {
+    const bool wanted = std::any_of(snapshot_->routes.begin(), snapshot_->routes.end(), [&up](const RouteView& route) {
+      return route.phase == RoutePhase::fenced &&
+             std::find(up.unconfirmed.begin(), up.unconfirmed.end(), route.name) != up.unconfirmed.end();
+    });
+    if (!wanted || !up.in_flight.empty()) continue;
+    const Call call = enqueue(id, up, ApiKey::ApiVersions, 0);
+    io_.send_upstream(id, protocol::request_frame(ApiKey::ApiVersions, 0, up.in_flight.back()->correlation_id, std::nullopt, {}));
+  }
+}
+
+void SessionCore::resolve(const std::shared_ptr<CallState>& call, CallStatus status) {
+  call->status = status;
+  if (const auto waiter = std::exchange(call->waiter, {})) waiter.resume();
+}
+
+void SessionCore::drop_upstream(UpstreamId id, bool was_open) {
+  const auto found = upstreams_.find(id);
+  if (found == upstreams_.end()) return;
+  Upstream up = std::move(found->second);
+  upstream_of_.erase({up.cluster, up.node});
+  upstreams_.erase(found);
+  if (was_open) note_unknown_outcome(up.unconfirmed, up.cluster);
+  confirm_unanswered(up);
+  for (const auto& call : up.in_flight) resolve(call, was_open ? CallStatus::lost : CallStatus::unreachable);
+}
+
+// --- answers ---
+
+void SessionCore::reply(Request& request, BytesView body) {
+  request.answer_prefix = protocol::response_frame(request.api(), request.version(), request.header.correlation_id, body);
+  request.answered = request.done = true;
+}
+
+void SessionCore::reply_with(Request& request, CallState& call) {
+  protocol::store_int32(call.frame.data(), request.header.correlation_id);
+  request.answer_prefix.assign(4, '\0');
+  protocol::store_int32(request.answer_prefix.data(), static_cast<std::int32_t>(call.frame.size()));
+  request.answer = std::move(call.frame);
+  request.answered = request.done = true;
+}
+
+void SessionCore::reply_error(Request& request, ErrorCode error) {
+  if (request.frame.empty()) return close("request outcome unknown");  // it was forwarded: nothing left to answer from
+  const auto body = protocol::error_reply(request.api(), request.version(), request.body(), error);
+  if (!body) return close(protocol::error_name(static_cast<std::int16_t>(error)));
+  reply(request, BytesView(*body));
+}
+
+void SessionCore::no_reply(Request& request) { request.done = true; }
+
+// --- accounts ---
+
+SessionCore::WriteGuard::WriteGuard(SessionCore& core, Request& request, std::vector<std::string> routes)
+    : core_(core), request_(request), routes_(std::move(routes)) {
+  ++request_.writes_in_flight;
+  for (const std::string& route : routes_) ++core_.worker_.routes[route].writes_in_flight;
+}
+
+SessionCore::WriteGuard::~WriteGuard() {
+  --request_.writes_in_flight;
+  for (const std::string& route : routes_) --core_.worker_.routes[route].writes_in_flight;
+}
+
+SessionCore::HoldGuard::HoldGuard(SessionCore& core, std::vector<std::string> routes)
+    : core_(core), routes_(std::move(routes)), since_(core.now()) {
+  ++core_.worker_.counters.held_requests;
+  for (const std::string& route : routes_) ++core_.worker_.routes[route].held;
+}
+
+SessionCore::HoldGuard::~HoldGuard() {
+  for (const std::string& route : routes_) --core_.worker_.routes[route].held;
+  core_.worker_.hold_times_ms.push_back(core_.now() - since_);
+}
+
+void SessionCore::note_unknown_outcome(const std::vector<std::string>& routes, Cluster cluster) {
+  for (const std::string& route : routes) worker_.unknown_outcome_at[{route, cluster}] = now_;
+}
+
+// --- Session ---
+
+class Session::Impl : public SessionCore {
+  using SessionCore::SessionCore;
+};
+
+Session::Session(SessionIo& io, WorkerState& worker, SessionOptions options, std::shared_ptr<const Snapshot> snapshot, Millis now)
+    : impl_(std::make_unique<Impl>(io, worker, std::move(options), std::move(snapshot), now)) {}
+Session::~Session() = default;
+void Session::on_client_bytes(BytesView data, Millis now) { impl_->on_client_bytes(data, now); }
+void Session::on_client_closed(Millis now) { impl_->on_client_closed(now); }
+void Session::on_upstream_opened(UpstreamId id, Millis now) { impl_->on_upstream_opened(id, now); }
+void Session::on_upstream_bytes(UpstreamId id, BytesView data, Millis now) { impl_->on_upstream_bytes(id, data, now); }
+void Session::on_upstream_closed(UpstreamId id, Millis now) { impl_->on_upstream_closed(id, now); }
+void Session::on_snapshot(std::shared_ptr<const Snapshot> s, Millis now) { impl_->on_snapshot(std::move(s), now); }
+void Session::on_timer(Millis now) { impl_->on_timer(now); }
+void Session::drain(Millis now) { impl_->drain(now); }
+bool Session::finished() const { return impl_->finished(); }
+std::size_t Session::buffered_bytes() const { return impl_->buffered_bytes(); }
+SessionInfo Session::info() const { return impl_->info(); }
+
+}  // namespace crossover::proxy

@@ -1,0 +1,238 @@
+// The engine of a session: requests in order, upstream connections, and what a handler may await. Handlers (handlers.h)
+// are coroutines over it.
+//
+// Order: answers leave in request order. A request starts when the one before it has been sent on (released) or answered:
+// a broker handles one request of a connection at a time, so nothing may overtake, and a held produce holds what follows.
+#pragma once
+
+#include <deque>
+#include <list>
+#include <memory>
+#include <set>
+
+#include "protocol/codec.h"
+#include "protocol/error_code.h"
+#include "protocol/frame.h"
+#include "proxy/session.h"
+#include "proxy/task.h"
+
+namespace crossover::proxy {
+
+enum class CallStatus : std::uint8_t {
+  pending,
+  answered,
+  lost,         // it was sent, the connection ended before the answer: it may or may not have been carried out
+  unreachable,  // it was never sent
+};
+
+struct CallState {
+  CallStatus status = CallStatus::pending;
+  std::int32_t correlation_id = 0;
+  ApiKey api{};
+  Version version = 0;
+  bool write = false;  // for the account of unconfirmed acks=0 writes
+  Bytes frame;
+  std::size_t body_at = 0;
+  std::coroutine_handle<> waiter;
+  BytesView body() const { return BytesView(frame).substr(body_at); }
+};
+
+// One request to a broker; await it as a named variable.
+class Call {
+ public:
+  Call() = default;
+  explicit Call(std::shared_ptr<CallState> state) : state_(std::move(state)) {}
+  Call(Call&&) = default;
+  Call& operator=(Call&&) = default;
+  ~Call() {
+    if (state_) state_->waiter = {};  // the awaiting coroutine goes away
+  }
+  bool await_ready() const { return state_->status != CallStatus::pending; }
+  void await_suspend(std::coroutine_handle<> h) { state_->waiter = h; }
+  CallState& await_resume() { return *state_; }
+
+ private:
+  std::shared_ptr<CallState> state_;
+};
+
+struct Request {
+  protocol::RequestHeader header;
+  Bytes frame;  // without the size prefix
+  Millis arrived_at = 0;
+  bool released = false;  // the next request may start
+  bool done = false;
+  bool answered = false;  // false with done: no answer is due (acks=0)
+  int writes_in_flight = 0;
+  Bytes answer_prefix, answer;  // sent one after the other
+  Task<> task;
+
+  ApiKey api() const { return header.api; }
+  Version version() const { return header.version; }
+  BytesView body() const { return BytesView(frame).substr(header.body_at); }
+};
+
+class SessionCore {
+ public:
+  SessionCore(SessionIo& io, WorkerState& worker, SessionOptions options, std::shared_ptr<const Snapshot> snapshot, Millis now);
+  ~SessionCore();
+
+  // --- events, see Session ---
+  void on_client_bytes(BytesView data, Millis now);
+  void on_client_closed(Millis now);
+  void on_upstream_opened(UpstreamId id, Millis now);
+  void on_upstream_bytes(UpstreamId id, BytesView data, Millis now);
+  void on_upstream_closed(UpstreamId id, Millis now);
+  void on_snapshot(std::shared_ptr<const Snapshot> snapshot, Millis now);
+  void on_timer(Millis now);
+  void drain(Millis now);
+  bool finished() const;
+  std::size_t buffered_bytes() const;
+  SessionInfo info() const;
+
+  // --- for handlers ---
+  const Snapshot& snapshot() const { return *snapshot_; }
+  std::shared_ptr<const Snapshot> shared_snapshot() const { return snapshot_; }
+  Millis now() const { return now_; }
+  SessionIo& io() { return io_; }
+  WorkerState& worker() { return worker_; }
+  const SessionOptions& options() const { return options_; }
+  // The virtual broker this connection came in on, if its real broker is one of `cluster`.
+  std::optional<NodeId> own_node(Cluster cluster) const;
+  // own_node or whichever broker of that cluster answers.
+  NodeId some_node(Cluster cluster) const { return own_node(cluster).value_or(any_node); }
+
+  // Sends a request with this client's own client id. Calls to one node leave in order.
+  Call send(const Request& origin, Cluster cluster, NodeId node, ApiKey api, Version version, BytesView body);
+  // The client's request as it came, moved out of `request`.
+  Call forward(Request& request, Cluster cluster, NodeId node);
+  // An acks=0 produce: no answer will come; `body` as in send.
+  void send_unanswered(const Request& origin, Cluster cluster, NodeId node, Version version, BytesView body,
+                       std::vector<std::string> routes);
+
+  void reply(Request& request, BytesView body);
+  // The upstream's answer as it came, under the client's correlation id; moved out of `call`.
+  void reply_with(Request& request, CallState& call);
+  void reply_error(Request& request, protocol::ErrorCode error);
+  void no_reply(Request& request);
+  template <class T>
+  void reply(Request& request, const T& message) {
+    Bytes body;
+    protocol::encode(message, request.version(), body);
+    reply(request, BytesView(body));
+  }
+  // Lets the next request start although this one is not answered yet.
+  void release(Request& request) { request.released = true; }
+  void close(std::string_view reason);
+  bool closed() const { return closed_; }
+
+  // Resumes at the next snapshot or at the deadline, whichever is first.
+  class Changed {
+   public:
+    Changed(SessionCore& core, Millis deadline) : core_(core), deadline_(deadline) {}
+    Changed(const Changed&) = delete;
+    ~Changed() { core_.waiters_.remove(this); }
+    bool await_ready() const { return false; }
+    void await_suspend(std::coroutine_handle<> h) {
+      handle_ = h;
+      core_.waiters_.push_back(this);
+    }
+    void await_resume() {}
+
+   private:
+    friend class SessionCore;
+    SessionCore& core_;
+    Millis deadline_;
+    std::coroutine_handle<> handle_;
+  };
+
+  // Counts a request's writes into routes as in flight until it goes out of scope.
+  class WriteGuard {
+   public:
+    WriteGuard(SessionCore& core, Request& request, std::vector<std::string> routes);
+    WriteGuard(const WriteGuard&) = delete;
+    ~WriteGuard();
+
+   private:
+    SessionCore& core_;
+    Request& request_;
+    std::vector<std::string> routes_;
+  };
+  // Counts a held request until it is answered or dropped.
+  class HoldGuard {
+   public:
+    HoldGuard(SessionCore& core, std::vector<std::string> routes);
+    HoldGuard(const HoldGuard&) = delete;
+    ~HoldGuard();
+
+   private:
+    SessionCore& core_;
+    std::vector<std::string> routes_;
+    Millis since_;
+  };
+  void note_unknown_outcome(const std::vector<std::string>& routes, Cluster cluster);
+
+  // State that handlers keep per connection.
+  struct ProducerKey {
+    std::string topic;
+    PartitionIndex partition;
+    ProducerId producer;
+    std::int32_t generation;
+    auto operator<=>(const ProducerKey&) const = default;
+  };
+  // Producers known to have a batch in the open segment of that generation.
+  std::set<ProducerKey> established;
+  std::map<std::pair<std::string, PartitionIndex>, Offset> shown_high_watermark;
+  std::string software_name, software_version;
+
+ private:
+  struct Upstream {
+    Cluster cluster{};
+    NodeId node = any_node;
+    bool open = false;
+    protocol::FrameBuffer input;
+    std::deque<std::shared_ptr<CallState>> in_flight;
+    std::int32_t next_correlation = 1;
+    std::vector<std::string> unconfirmed;  // routes of acks=0 writes since the last answer
+    explicit Upstream(std::size_t limit) : input(limit) {}
+  };
+
+  void pump();
+  void start(Request& request);
+  void finish_event();
+  void flush_answers();
+  void arm();
+  void fire_waiters(bool all);
+  Upstream& upstream(Cluster cluster, NodeId node, UpstreamId& id);
+  Call enqueue(UpstreamId id, Upstream& up, ApiKey api, Version version);
+  void resolve(const std::shared_ptr<CallState>& call, CallStatus status);
+  void drop_upstream(UpstreamId id, bool was_open);
+  void confirm_unanswered(Upstream& up);
+  void probe_unconfirmed();
+
+  SessionIo& io_;
+  WorkerState& worker_;
+  SessionOptions options_;
+  std::shared_ptr<const Snapshot> snapshot_;
+  Millis now_;
+  Millis connected_at_;
+  Millis last_request_at_ = 0;
+  std::uint64_t requests_seen_ = 0;
+  std::string client_id_;
+
+  protocol::FrameBuffer input_;
+  std::list<Request> requests_;  // in order of arrival; the front is the next to answer
+  std::size_t started_ = 0;      // how many of them were started
+  bool closed_ = false;          // no further answer goes to the client
+  bool client_gone_ = false;
+  bool draining_ = false;
+  bool paused_ = false;
+  bool pumping_ = false;
+  Millis linger_until_ = 0;
+
+  std::map<UpstreamId, Upstream> upstreams_;
+  std::map<std::pair<Cluster, NodeId>, UpstreamId> upstream_of_;
+  UpstreamId next_upstream_ = 1;
+  std::list<Changed*> waiters_;
+};
+
+}  // namespace crossover::proxy
