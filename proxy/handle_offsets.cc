@@ -1,0 +1,367 @@
+// ListOffsets, OffsetForLeaderEpoch, DeleteRecords, DescribeProducers over segments.
+#include <algorithm>
+
+#include "protocol/messages.h"
+#include "protocol/record_batch.h"
+#include "proxy/handlers.h"
+#include "proxy/log_lookup.h"
+#include "proxy/producer_id.h"
+
+namespace crossover::proxy {
+namespace {
+
+using namespace protocol;
+
+constexpr std::int16_t code(ErrorCode e) { return static_cast<std::int16_t>(e); }
+constexpr std::int64_t latest = -1, earliest = -2, max_timestamp = -3;
+
+RealOffset failed(ErrorCode error) {
+  RealOffset result;
+  result.error = code(error);
+  return result;
+}
+
+RealOffset in_virtual(const VirtualLog& log, std::size_t at, RealOffset real) {
+  const Segment& segment = log.segments()[at];
+  if (real.offset >= 0) real.offset = segment.to_virtual(real.offset);
+  if (real.leader_epoch >= 0) {
+    real.leader_epoch += segment.epoch_base;
+    if (!segment.open()) real.leader_epoch = std::min(real.leader_epoch, segment.boundary_epoch);
+  }
+  return real;
+}
+
+struct Place {
+  std::string topic;
+  PartitionIndex partition;
+  std::int8_t isolation;
+};
+
+// The first offset that the virtual log still holds.
+Task<RealOffset> virtual_earliest(SessionCore& core, const Request& request, Place place, VirtualLog log, std::int64_t which) {
+  for (std::size_t i = 0; i < log.segments().size(); ++i) {
+    const Segment segment = log.segments()[i];
+    if (!segment.open() && segment.length == 0) continue;
+    RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster, which, place.isolation);
+    // A closed segment whose topic is gone has nothing left; one whose cluster does not answer is not known.
+    const TopicView* topic = core.snapshot().topic(place.topic);
+    if (!segment.open() && topic && !topic->exists[index_of(segment.cluster)]) continue;
+    if (real.error != 0) co_return real;
+    real.offset = std::max(real.offset, segment.real_base);
+    if (segment.open() || real.offset < segment.real_end()) co_return in_virtual(log, i, real);
+  }
+  co_return failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+}
+
+Task<RealOffset> virtual_latest(SessionCore& core, const Request& request, Place place, VirtualLog log, std::int64_t which) {
+  const Segment open = log.open_segment();
+  RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, open.cluster, which, place.isolation);
+  if (real.error == 0) real.offset = std::max(real.offset, open.real_base);
+  co_return real.error == 0 ? in_virtual(log, log.segments().size() - 1, real) : real;
+}
+
+// The batch headers of a segment from its start on: needed only where the cluster's own answer lies before the segment,
+// in records of the same topic that belong to no segment or to an earlier one.
+Task<RealOffset> scan_by_timestamp(SessionCore& core, const Request& request, Place place, Segment segment, std::int64_t timestamp) {
+  constexpr VersionRange by_name{4, 12};
+  const auto version = version_for(core.snapshot(), segment.cluster, ApiKey::Fetch, by_name);
+  RealOffset nothing;
+  Offset at = segment.real_base;
+  while (version && (segment.open() || at < segment.real_end())) {
+    const PartitionView* view = core.snapshot().partition(place.topic, place.partition);
+    const NodeId leader = view ? view->real[index_of(segment.cluster)].leader : -1;
+    if (leader < 0) co_return failed(ErrorCode::LEADER_NOT_AVAILABLE);
+    FetchRequest ask;
+    ask.max_bytes = 8 << 20;
+    ask.isolation_level = place.isolation;
+    auto& t = ask.topics.emplace_back();
+    t.topic = place.topic;
+    auto& p = t.partitions.emplace_back();
+    p.partition = place.partition;
+    p.fetch_offset = at;
+    p.partition_max_bytes = 8 << 20;
+    const Bytes body = encode(ask, *version);
+    Call call = core.send(request, segment.cluster, leader, ApiKey::Fetch, *version, body);
+    const CallState& answered = co_await call;
+    const auto answer = answered.status == CallStatus::answered ? decode<FetchResponse>(answered.body(), *version) : std::nullopt;
+    if (!answer || answer->responses.empty() || answer->responses[0].partitions.empty()) co_return failed(ErrorCode::LEADER_NOT_AVAILABLE);
+    const auto& data = answer->responses[0].partitions[0];
+    if (data.error_code != 0 || !data.records) co_return nothing;
+    BatchCursor cursor{*data.records};
+    const Offset before = at;
+    for (; cursor.load(); cursor.advance()) {
+      if (!segment.open() && cursor.header.base_offset >= segment.real_end()) co_return nothing;
+      at = cursor.header.last_offset() + 1;
+      if (cursor.header.is_control() || cursor.header.max_timestamp < timestamp) continue;
+      const auto hit = find_by_timestamp(data.records->substr(cursor.at, cursor.header.total_bytes()), timestamp);
+      if (!hit) continue;
+      RealOffset result;
+      result.offset = hit->offset;
+      result.timestamp = hit->timestamp;
+      result.leader_epoch = cursor.header.leader_epoch;
+      co_return result;
+    }
+    if (at == before) co_return nothing;
+  }
+  co_return nothing;
+}
+
+// The first record at or after a time: the first segment that has one.
+Task<RealOffset> virtual_by_timestamp(SessionCore& core, const Request& request, Place place, VirtualLog log, std::int64_t timestamp) {
+  for (std::size_t i = 0; i < log.segments().size(); ++i) {
+    const Segment segment = log.segments()[i];
+    if (!segment.open() && segment.length == 0) continue;
+    RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster, timestamp, place.isolation);
+    if (real.error != 0) co_return real;
+    if (real.offset >= 0 && real.offset < segment.real_base) {
+      real = co_await scan_by_timestamp(core, request, place, segment, timestamp);
+      if (real.error != 0) co_return real;
+    }
+    if (real.offset >= 0 && segment.holds_real(real.offset)) co_return in_virtual(log, i, real);
+  }
+  co_return RealOffset{};
+}
+
+Task<RealOffset> virtual_max_timestamp(SessionCore& core, const Request& request, Place place, VirtualLog log) {
+  RealOffset best;
+  for (std::size_t i = 0; i < log.segments().size(); ++i) {
+    const Segment segment = log.segments()[i];
+    if (!segment.open() && segment.length == 0) continue;
+    const RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster, max_timestamp, place.isolation);
+    if (real.error != 0) co_return real;
+    if (real.offset >= 0 && segment.holds_real(real.offset) && real.timestamp > best.timestamp) best = in_virtual(log, i, real);
+  }
+  co_return best;
+}
+
+Task<RealOffset> list_virtual(SessionCore& core, const Request& request, Place place, VirtualLog log, std::int64_t timestamp) {
+  if (timestamp >= 0) co_return co_await virtual_by_timestamp(core, request, place, log, timestamp);
+  if (timestamp == max_timestamp) co_return co_await virtual_max_timestamp(core, request, place, log);
+  constexpr std::int64_t earliest_local = -4;
+  if (timestamp == earliest || timestamp == earliest_local) co_return co_await virtual_earliest(core, request, place, log, timestamp);
+  co_return co_await virtual_latest(core, request, place, log, timestamp);
+}
+
+// True when every partition asked for is one identity segment led by one broker: then the answer holds as it is.
+std::optional<std::pair<Cluster, NodeId>> plain_destination(const SessionCore& core, const std::vector<std::pair<std::string, PartitionIndex>>& asked) {
+  std::optional<std::pair<Cluster, NodeId>> to;
+  for (const auto& [topic, index] : asked) {
+    const PartitionView* view = core.snapshot().partition(topic, index);
+    if (!view || !view->log.is_plain_identity()) return std::nullopt;
+    const Cluster home = view->log.home();
+    const NodeId node = core.own_node(home).value_or(view->real[index_of(home)].leader);
+    if (node < 0 || (to && *to != std::pair(home, node))) return std::nullopt;
+    to = std::pair(home, node);
+  }
+  return to;
+}
+
+}  // namespace
+
+Task<> handle_list_offsets(SessionCore& core, Request& request) {
+  const auto asked = decode<ListOffsetsRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed ListOffsets request");
+  std::vector<std::pair<std::string, PartitionIndex>> partitions;
+  for (const auto& topic : asked->topics) {
+    for (const auto& p : topic.partitions) partitions.emplace_back(topic.name, p.partition_index);
+  }
+  if (const auto to = plain_destination(core, partitions)) {
+    Call call = core.forward(request, to->first, to->second);
+    core.release(request);
+    CallState& answered = co_await call;
+    if (answered.status != CallStatus::answered) co_return core.close("broker connection lost");
+    co_return core.reply_with(request, answered);
+  }
+  ListOffsetsResponse answer;
+  for (const auto& topic : asked->topics) {
+    auto& row = answer.topics.emplace_back();
+    row.name = topic.name;
+    for (const auto& p : topic.partitions) {
+      auto& out = row.partitions.emplace_back();
+      out.partition_index = p.partition_index;
+      const PartitionView* view = core.snapshot().partition(topic.name, p.partition_index);
+      RealOffset found = failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+      if (view) {
+        const Place place{topic.name, p.partition_index, asked->isolation_level};
+        const VirtualLog log = view->log;
+        found = co_await list_virtual(core, request, place, log, p.timestamp);
+      }
+      out.error_code = found.error;
+      out.offset = found.offset;
+      out.timestamp = found.timestamp;
+      out.leader_epoch = found.leader_epoch;
+      if (request.version() == 0 && found.error == 0) out.old_style_offsets.push_back(found.offset);
+    }
+  }
+  core.reply(request, answer);
+}
+
+namespace {
+
+// Where a virtual leader epoch ended, from the cluster that had it, never beyond its segment.
+Task<OffsetForLeaderEpochResponse::EpochEndOffset> epoch_end(SessionCore& core, const Request& request, std::string topic,
+                                                             PartitionIndex partition, LeaderEpoch epoch) {
+  OffsetForLeaderEpochResponse::EpochEndOffset out;
+  out.partition = partition;
+  out.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+  const PartitionView* view = core.snapshot().partition(topic, partition);
+  if (!view) {
+    out.error_code = code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    co_return out;
+  }
+  const VirtualLog log = view->log;
+  const std::size_t at = log.find_epoch(epoch);
+  const Segment segment = log.segments()[at];
+  const auto version = version_for(core.snapshot(), segment.cluster, ApiKey::OffsetForLeaderEpoch, {2, 4});
+  const NodeId leader = view->real[index_of(segment.cluster)].leader;
+  if (!version || leader < 0) co_return out;
+  OffsetForLeaderEpochRequest ask;
+  ask.replica_id = -1;
+  auto& t = ask.topics.emplace_back();
+  t.topic = topic;
+  auto& p = t.partitions.emplace_back();
+  p.partition = partition;
+  p.leader_epoch = epoch - segment.epoch_base;
+  const Bytes body = encode(ask, *version);
+  Call call = core.send(request, segment.cluster, leader, ApiKey::OffsetForLeaderEpoch, *version, body);
+  const CallState& answered = co_await call;
+  const auto answer = answered.status == CallStatus::answered ? decode<OffsetForLeaderEpochResponse>(answered.body(), *version) : std::nullopt;
+  if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return out;
+  out = answer->topics[0].partitions[0];
+  if (out.error_code != 0) co_return out;
+  if (out.end_offset < 0 || out.end_offset < segment.real_base) {
+    // The cluster knew no such epoch in this segment: it ended where the segment before it did.
+    out.leader_epoch = at > 0 ? log.segments()[at - 1].boundary_epoch : -1;
+    out.end_offset = at > 0 ? segment.virtual_base : -1;
+    co_return out;
+  }
+  if (!segment.open()) out.end_offset = std::min(out.end_offset, segment.real_end());
+  out.end_offset = segment.to_virtual(out.end_offset);
+  out.leader_epoch += segment.epoch_base;
+  if (!segment.open()) out.leader_epoch = std::min(out.leader_epoch, segment.boundary_epoch);
+  co_return out;
+}
+
+}  // namespace
+
+Task<> handle_offset_for_leader_epoch(SessionCore& core, Request& request) {
+  const auto asked = decode<OffsetForLeaderEpochRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed OffsetForLeaderEpoch request");
+  OffsetForLeaderEpochResponse answer;
+  for (const auto& topic : asked->topics) {
+    auto& row = answer.topics.emplace_back();
+    row.topic = topic.topic;
+    for (const auto& p : topic.partitions) {
+      auto end = co_await epoch_end(core, request, topic.topic, p.partition, p.leader_epoch);
+      row.partitions.push_back(end);
+    }
+  }
+  core.reply(request, answer);
+}
+
+namespace {
+
+Task<RealOffset> delete_real_records(SessionCore& core, const Request& request, std::string topic, PartitionIndex partition,
+                                     Cluster cluster, Offset before, std::int32_t timeout_ms) {
+  RealOffset result = failed(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+  const PartitionView* view = core.snapshot().partition(topic, partition);
+  const NodeId leader = view ? view->real[index_of(cluster)].leader : -1;
+  if (leader < 0) co_return result;
+  DeleteRecordsRequest ask;
+  ask.timeout_ms = timeout_ms;
+  auto& t = ask.topics.emplace_back();
+  t.name = topic;
+  auto& p = t.partitions.emplace_back();
+  p.partition_index = partition;
+  p.offset = before;
+  const Version version = request.version();
+  const Bytes body = encode(ask, version);
+  Call call = core.send(request, cluster, leader, ApiKey::DeleteRecords, version, body);
+  const CallState& answered = co_await call;
+  const auto answer = answered.status == CallStatus::answered ? decode<DeleteRecordsResponse>(answered.body(), version) : std::nullopt;
+  if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return result;
+  result.error = answer->topics[0].partitions[0].error_code;
+  result.offset = answer->topics[0].partitions[0].low_watermark;
+  co_return result;
+}
+
+// Deletes what lies below a virtual offset, oldest segment first, so that a failure leaves no hole.
+Task<RealOffset> delete_virtual_records(SessionCore& core, const Request& request, std::string topic, PartitionIndex partition,
+                                        Offset before, std::int32_t timeout_ms) {
+  const PartitionView* view = core.snapshot().partition(topic, partition);
+  if (!view) co_return failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+  const VirtualLog log = view->log;
+  constexpr Offset to_high_watermark = -1;
+  RealOffset last = failed(ErrorCode::OFFSET_OUT_OF_RANGE);
+  for (std::size_t i = 0; i < log.segments().size(); ++i) {
+    const Segment segment = log.segments()[i];
+    if (before != to_high_watermark && before < segment.virtual_base) break;
+    if (!segment.open() && segment.length == 0) continue;
+    const bool whole = !segment.open() && (before == to_high_watermark || before >= segment.virtual_end());
+    Offset real = whole ? segment.real_end() : before == to_high_watermark ? to_high_watermark : segment.to_real(before);
+    last = co_await delete_real_records(core, request, topic, partition, segment.cluster, real, timeout_ms);
+    if (last.error != 0) co_return last;
+    last = in_virtual(log, i, last);
+    if (!whole) break;
+  }
+  co_return last;
+}
+
+}  // namespace
+
+Task<> handle_delete_records(SessionCore& core, Request& request) {
+  const auto asked = decode<DeleteRecordsRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed DeleteRecords request");
+  DeleteRecordsResponse answer;
+  for (const auto& topic : asked->topics) {
+    auto& row = answer.topics.emplace_back();
+    row.name = topic.name;
+    for (const auto& p : topic.partitions) {
+      const RealOffset done = co_await delete_virtual_records(core, request, topic.name, p.partition_index, p.offset, asked->timeout_ms);
+      auto& out = row.partitions.emplace_back();
+      out.partition_index = p.partition_index;
+      out.error_code = done.error;
+      out.low_watermark = done.error == 0 ? done.offset : -1;
+    }
+  }
+  core.reply(request, answer);
+}
+
+Task<> handle_describe_producers(SessionCore& core, Request& request) {
+  const auto asked = decode<DescribeProducersRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed DescribeProducers request");
+  DescribeProducersResponse answer;
+  for (const auto& topic : asked->topics) {
+    auto& row = answer.topics.emplace_back();
+    row.name = topic.name;
+    for (const PartitionIndex index : topic.partition_indexes) {
+      DescribeProducersResponse::PartitionResponse out;
+      out.partition_index = index;
+      out.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+      const PartitionView* view = core.snapshot().partition(topic.name, index);
+      const NodeId leader = view ? view->real[index_of(view->log.home())].leader : -1;
+      if (leader >= 0) {
+        const Segment segment = view->log.open_segment();
+        DescribeProducersRequest ask;
+        auto& t = ask.topics.emplace_back();
+        t.name = topic.name;
+        t.partition_indexes.push_back(index);
+        const Bytes body = encode(ask, request.version());
+        Call call = core.send(request, segment.cluster, leader, ApiKey::DescribeProducers, request.version(), body);
+        const CallState& answered = co_await call;
+        auto got = answered.status == CallStatus::answered ? decode<DescribeProducersResponse>(answered.body(), request.version()) : std::nullopt;
+        if (got && !got->topics.empty() && !got->topics[0].partitions.empty()) out = std::move(got->topics[0].partitions[0]);
+        for (auto& producer : out.active_producers) {
+          producer.producer_id = virtual_from_any_wire(producer.producer_id, segment.cluster);
+          if (producer.current_txn_start_offset >= 0) producer.current_txn_start_offset = segment.to_virtual(producer.current_txn_start_offset);
+        }
+      } else if (!view) {
+        out.error_code = code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+      }
+      row.partitions.push_back(std::move(out));
+    }
+  }
+  core.reply(request, answer);
+}
+
+}  // namespace crossover::proxy
