@@ -1,0 +1,294 @@
+// Group and transaction coordinators live on the groups' home. What they store is in their own cluster's terms; what the
+// client sees is virtual.
+#include <algorithm>
+
+#include "protocol/messages.h"
+#include "protocol/walk.h"
+#include "protocol/wire.h"
+#include "proxy/commit_tag.h"
+#include "proxy/handlers.h"
+#include "proxy/producer_id.h"
+
+namespace crossover::proxy {
+namespace {
+
+using namespace protocol;
+
+const TopicView* topic_of(const Snapshot& snapshot, const std::string& name, const Uuid& virtual_id) {
+  return name.empty() && !virtual_id.is_zero() ? snapshot.topic(virtual_id) : snapshot.topic(name);
+}
+
+// Sends the body to the coordinator's cluster; nullptr after the client was answered with a retriable error.
+Task<CallState*> ask(SessionCore& core, Request& request, Call& call, const Bytes& body) {
+  const Cluster home = core.snapshot().groups_home;
+  call = core.send(request, home, core.some_node(home), request.api(), request.version(), body);
+  CallState& answered = co_await call;
+  if (answered.status == CallStatus::answered) co_return &answered;
+  core.reply_error(request, ErrorCode::NOT_COORDINATOR);
+  co_return nullptr;
+}
+
+// A virtual position as the coordinator stores it.
+template <class Row>
+void project(const Snapshot& snapshot, const std::string& topic, Row& row) {
+  const PartitionView* partition = snapshot.partition(topic, row.partition_index);
+  if (!partition || row.committed_offset < 0 || partition->log.is_plain_identity()) return;
+  const Offset virtual_offset = row.committed_offset;
+  const Projection projection = partition->log.project(virtual_offset, row.committed_leader_epoch, snapshot.groups_home);
+  row.committed_offset = projection.real;
+  row.committed_leader_epoch = projection.epoch;
+  std::string metadata = row.committed_metadata.value_or("");
+  // Where the string is full the lowest position is meant when it is read back: replay, never a skip.
+  if (!projection.invertible && metadata.size() + commit_tag_bytes <= commit_metadata_bytes) {
+    row.committed_metadata = with_commit_tag(std::move(metadata), virtual_offset);
+  }
+}
+
+// The way back. A tag counts only while it says the same as the offset beside it: a native tool may have reset that.
+template <class Row>
+void unproject(const Snapshot& snapshot, const std::string& topic, Row& row) {
+  if (!row.metadata) return;
+  TaggedMetadata tagged = split_commit_tag(*row.metadata);
+  row.metadata = std::move(tagged.metadata);
+  const PartitionView* partition = snapshot.partition(topic, row.partition_index);
+  if (!partition || row.committed_offset < 0 || partition->log.is_plain_identity()) return;
+  const VirtualLog& log = partition->log;
+  const Offset stored = row.committed_offset;
+  const LeaderEpoch stored_epoch = row.committed_leader_epoch;
+  row.committed_offset = log.inverse(stored, snapshot.groups_home);
+  row.committed_leader_epoch = -1;
+  if (tagged.virtual_offset && log.project(*tagged.virtual_offset, -1, snapshot.groups_home).real == stored) {
+    row.committed_offset = *tagged.virtual_offset;
+  }
+  const std::size_t at = log.find(row.committed_offset);
+  const Segment& segment = log.segments()[at];
+  if (segment.cluster == snapshot.groups_home && stored_epoch >= 0 && segment.to_virtual(stored) == row.committed_offset) {
+    const LeaderEpoch epoch = segment.epoch_base + stored_epoch;
+    if (epoch >= log.first_epoch(at) && (segment.open() || epoch <= segment.boundary_epoch)) row.committed_leader_epoch = epoch;
+  }
+}
+
+// Commits of both kinds: projects the rows and puts the coordinator's topic ids in.
+template <class Asked>
+void project_commit(const Snapshot& snapshot, Asked& asked) {
+  for (auto& topic : asked.topics) {
+    const TopicView* view = topic_of(snapshot, topic.name, topic.topic_id);
+    if (!view) continue;
+    if (!topic.topic_id.is_zero()) topic.topic_id = view->real_id[index_of(snapshot.groups_home)];
+    for (auto& row : topic.partitions) project(snapshot, view->name, row);
+  }
+}
+
+template <class Asked, class Answer>
+void restore_ids(const Asked& asked, const std::vector<Uuid>& virtual_ids, const std::vector<Uuid>& real_ids, Answer& answer) {
+  static_cast<void>(asked);
+  for (auto& topic : answer.topics) {
+    for (std::size_t i = 0; i < real_ids.size(); ++i) {
+      if (!topic.topic_id.is_zero() && topic.topic_id == real_ids[i]) topic.topic_id = virtual_ids[i];
+    }
+  }
+}
+
+template <class Asked>
+std::vector<Uuid> topic_ids(const Asked& asked) {
+  std::vector<Uuid> ids;
+  for (const auto& topic : asked.topics) ids.push_back(topic.topic_id);
+  return ids;
+}
+
+Task<> commit(SessionCore& core, Request& request) {
+  auto asked = decode<OffsetCommitRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed OffsetCommit request");
+  const auto virtual_ids = topic_ids(*asked);
+  project_commit(core.snapshot(), *asked);
+  const auto real_ids = topic_ids(*asked);
+  const Bytes body = encode(*asked, request.version());
+  Call call;
+  CallState* answered = co_await ask(core, request, call, body);
+  if (!answered) co_return;
+  if (virtual_ids == real_ids) co_return core.reply_with(request, *answered);
+  auto answer = decode<OffsetCommitResponse>(answered->body(), request.version());
+  if (!answer) co_return core.close("malformed OffsetCommit answer");
+  restore_ids(*asked, virtual_ids, real_ids, *answer);
+  core.reply(request, *answer);
+}
+
+Task<> transactional_commit(SessionCore& core, Request& request) {
+  auto asked = decode<TxnOffsetCommitRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed TxnOffsetCommit request");
+  const auto virtual_ids = topic_ids(*asked);
+  project_commit(core.snapshot(), *asked);
+  asked->producer_id = split_virtual(asked->producer_id).id;
+  const auto real_ids = topic_ids(*asked);
+  const Bytes body = encode(*asked, request.version());
+  Call call;
+  CallState* answered = co_await ask(core, request, call, body);
+  if (!answered) co_return;
+  if (virtual_ids == real_ids) co_return core.reply_with(request, *answered);
+  auto answer = decode<TxnOffsetCommitResponse>(answered->body(), request.version());
+  if (!answer) co_return core.close("malformed TxnOffsetCommit answer");
+  restore_ids(*asked, virtual_ids, real_ids, *answer);
+  core.reply(request, *answer);
+}
+
+void replace_ids(const Snapshot& snapshot, OffsetFetchRequest& asked) {
+  for (auto& group : asked.groups) {
+    if (!group.topics) continue;
+    for (auto& topic : *group.topics) {
+      const TopicView* view = topic.topic_id.is_zero() ? nullptr : snapshot.topic(topic.topic_id);
+      if (view) topic.topic_id = view->real_id[index_of(snapshot.groups_home)];
+    }
+  }
+}
+
+const TopicView* topic_by_real_id(const Snapshot& snapshot, const Uuid& real_id) {
+  for (const auto& [name, topic] : snapshot.topics) {
+    if (topic->real_id[index_of(snapshot.groups_home)] == real_id) return topic.get();
+  }
+  return nullptr;
+}
+
+Task<> fetch_commits(SessionCore& core, Request& request) {
+  auto asked = decode<OffsetFetchRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed OffsetFetch request");
+  replace_ids(core.snapshot(), *asked);
+  const Bytes body = encode(*asked, request.version());
+  Call call;
+  CallState* answered = co_await ask(core, request, call, body);
+  if (!answered) co_return;
+  auto answer = decode<OffsetFetchResponse>(answered->body(), request.version());
+  if (!answer) co_return core.close("malformed OffsetFetch answer");
+  const Snapshot& snapshot = core.snapshot();
+  for (auto& topic : answer->topics) {
+    for (auto& row : topic.partitions) unproject(snapshot, topic.name, row);
+  }
+  for (auto& group : answer->groups) {
+    for (auto& topic : group.topics) {
+      const TopicView* view = topic.topic_id.is_zero() ? nullptr : topic_by_real_id(snapshot, topic.topic_id);
+      if (view) topic.topic_id = view->virtual_id;
+      for (auto& row : topic.partitions) unproject(snapshot, view ? view->name : topic.name, row);
+    }
+  }
+  core.reply(request, *answer);
+}
+
+// Without a transactional id any broker of either cluster can hand out an id; the virtual one says which did.
+Task<> init_producer_id(SessionCore& core, Request& request) {
+  auto asked = decode<InitProducerIdRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed InitProducerId request");
+  Cluster allocator = core.snapshot().groups_home;
+  const AllocatedId given = split_virtual(asked->producer_id);
+  for (int attempt = 0;; ++attempt) {
+    InitProducerIdRequest sent = *asked;
+    if (asked->producer_id >= 0) {
+      sent.producer_id = given.allocator == allocator ? given.id : -1;
+      if (given.allocator != allocator) sent.producer_epoch = -1;
+    }
+    const Bytes body = encode(sent, request.version());
+    Call call = core.send(request, allocator, core.some_node(allocator), request.api(), request.version(), body);
+    CallState& answered = co_await call;
+    auto answer = answered.status == CallStatus::answered ? decode<InitProducerIdResponse>(answered.body(), request.version()) : std::nullopt;
+    if (answer) {
+      answer->producer_id = virtual_producer_id(allocator, answer->producer_id);
+      co_return core.reply(request, *answer);
+    }
+    if (asked->transactional_id || attempt > 0) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    allocator = other(allocator);
+  }
+}
+
+// Replaces virtual producer ids and topic ids in place: both have a fixed width.
+class PatchIds : public Visitor {
+ public:
+  PatchIds(const Snapshot& snapshot, Bytes& body, Direction direction) : snapshot_(snapshot), body_(body), direction_(direction) {}
+
+  void value(const Visit& visit) override {
+    if (visit.null) return;
+    if (visit.field.role == Role::producer_id && visit.size == 8) patch_producer(visit.at);
+    if (visit.field.role == Role::topic_id && visit.size == 16) patch_topic(visit.at);
+  }
+
+ private:
+  void patch_producer(std::size_t at) {
+    const ProducerId id = load_int64(body_.data() + at);
+    const Cluster home = snapshot_.groups_home;
+    const ProducerId mapped = direction_ == Direction::request ? split_virtual(id).id : virtual_from_any_wire(id, home);
+    if (id >= 0) store_int64(body_.data() + at, mapped);
+  }
+  void patch_topic(std::size_t at) {
+    Uuid id;
+    std::copy_n(body_.data() + at, 16, reinterpret_cast<char*>(id.bytes.data()));
+    if (id.is_zero()) return;
+    const TopicView* view = direction_ == Direction::request ? snapshot_.topic(id) : topic_by_real_id(snapshot_, id);
+    if (!view) return;
+    const Uuid& mapped = direction_ == Direction::request ? view->real_id[index_of(snapshot_.groups_home)] : view->virtual_id;
+    std::copy_n(reinterpret_cast<const char*>(mapped.bytes.data()), 16, body_.data() + at);
+  }
+
+  const Snapshot& snapshot_;
+  Bytes& body_;
+  Direction direction_;
+};
+
+bool patch_ids(const Snapshot& snapshot, ApiKey api, Version version, Direction direction, Bytes& body) {
+  PatchIds visitor(snapshot, body, direction);
+  const Bytes original = body;  // the walk reads what the visitor does not change under it
+  return walk(*find_message(api, direction), version, original, visitor);
+}
+
+// A transaction cannot span clusters: its coordinator is at the groups' home, so its partitions must be too.
+Task<> add_partitions(SessionCore& core, Request& request) {
+  auto asked = decode<AddPartitionsToTxnRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed AddPartitionsToTxn request");
+  const Snapshot& snapshot = core.snapshot();
+  for (const auto& topic : asked->v3_and_below_topics) {
+    const TopicView* view = snapshot.topic(topic.name);
+    if (view && snapshot.route_of(*view).home != snapshot.groups_home) co_return core.reply_error(request, ErrorCode::INVALID_TXN_STATE);
+  }
+  asked->v3_and_below_producer_id = split_virtual(asked->v3_and_below_producer_id).id;
+  const Bytes body = encode(*asked, request.version());
+  Call call;
+  CallState* answered = co_await ask(core, request, call, body);
+  if (answered) core.reply_with(request, *answered);
+}
+
+// Everything else a coordinator answers: only ids are exchanged.
+Task<> forward_to_coordinator(SessionCore& core, Request& request) {
+  Bytes body(request.body());
+  if (!patch_ids(core.snapshot(), request.api(), request.version(), Direction::request, body)) {
+    co_return core.close("malformed coordinator request");
+  }
+  Call call;
+  CallState* answered = co_await ask(core, request, call, body);
+  if (!answered) co_return;
+  Bytes answer(answered->body());
+  if (!patch_ids(core.snapshot(), request.api(), request.version(), Direction::response, answer)) {
+    co_return core.close("malformed coordinator answer");
+  }
+  core.reply(request, BytesView(answer));
+}
+
+}  // namespace
+
+Task<> handle_coordinator(SessionCore& core, Request& request) {
+  switch (request.api()) {
+    case ApiKey::OffsetCommit: return commit(core, request);
+    case ApiKey::OffsetFetch: return fetch_commits(core, request);
+    case ApiKey::TxnOffsetCommit: return transactional_commit(core, request);
+    case ApiKey::InitProducerId: return init_producer_id(core, request);
+    case ApiKey::AddPartitionsToTxn: return add_partitions(core, request);
+    default: return forward_to_coordinator(core, request);
+  }
+}
+
+// Every broker answers for its own groups; those of the other cluster are no part of the virtual one.
+Task<> handle_broker_list(SessionCore& core, Request& request) {
+  const Cluster home = core.snapshot().groups_home;
+  if (core.options().virtual_broker && !core.own_node(home)) {
+    if (request.api() == ApiKey::ListGroups) co_return core.reply(request, ListGroupsResponse{});
+    co_return core.reply(request, ListTransactionsResponse{});
+  }
+  co_await forward_to_coordinator(core, request);
+}
+
+}  // namespace crossover::proxy
