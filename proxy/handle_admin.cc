@@ -290,15 +290,19 @@ bool only_topics(const Request& request) {
   return asked && std::all_of(asked->resources.begin(), asked->resources.end(), [](const auto& r) { return r.resource_type == topic_resource; });
 }
 
+// A broker's own settings are its operator's; the virtual one stands for a different real one on each side.
+Task<> refuse_broker_configs(SessionCore& core, Request& request) {
+  core.reply_error(request, ErrorCode::POLICY_VIOLATION);
+  co_return;
+}
+
 }  // namespace
 
 Task<> handle_configs(SessionCore& core, Request& request) {
   if (request.api() == ApiKey::DescribeConfigs) return describe_configs(core, request);
   const bool topics = request.api() == ApiKey::AlterConfigs ? only_topics<AlterConfigsRequest>(request) : only_topics<IncrementalAlterConfigsRequest>(request);
   if (topics) return change_both(core, request);
-  // A broker's own settings are its operator's; the virtual one stands for a different real one on each side.
-  core.reply_error(request, ErrorCode::POLICY_VIOLATION);
-  return Task<>();
+  return refuse_broker_configs(core, request);
 }
 
 Task<> handle_mirror(SessionCore& core, Request& request) { return change_both(core, request); }

@@ -1,6 +1,7 @@
 #include "proxy/session_core.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "protocol/error_reply.h"
 #include "protocol/wire.h"

@@ -1,0 +1,435 @@
+#include "proxy/control_state.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+namespace crossover::proxy {
+namespace {
+
+namespace json = boost::json;
+
+std::string_view name_of(Cluster c) { return to_string(c); }
+
+Cluster cluster_from(const json::value& v) {
+  if (v.as_string() == "source") return Cluster::source;
+  if (v.as_string() == "target") return Cluster::target;
+  throw std::invalid_argument("cluster");
+}
+
+std::string text(const json::value& v) { return std::string(v.as_string()); }
+
+template <class T>
+T number(const json::value& v) {
+  return v.to_number<T>();
+}
+
+Uuid uuid_from(const json::value& v) {
+  const auto id = protocol::parse_uuid(text(v));
+  if (!id) throw std::invalid_argument("uuid");
+  return *id;
+}
+
+// --- segments and producers ---
+
+json::array segment_row(const Segment& s) {
+  return {name_of(s.cluster), s.virtual_base, s.real_base, s.length, s.epoch_base, s.boundary_epoch, s.generation};
+}
+
+Segment segment_from(const json::value& v) {
+  const json::array& row = v.as_array();
+  Segment s;
+  s.cluster = cluster_from(row.at(0));
+  s.virtual_base = number<Offset>(row.at(1));
+  s.real_base = number<Offset>(row.at(2));
+  s.length = number<std::int64_t>(row.at(3));
+  s.epoch_base = number<LeaderEpoch>(row.at(4));
+  s.boundary_epoch = number<LeaderEpoch>(row.at(5));
+  s.generation = number<std::int32_t>(row.at(6));
+  return s;
+}
+
+json::object topic_head(const std::string& name, const TopicState& topic) {
+  return {{"topic", name},
+          {"id", to_string(topic.virtual_id)},
+          {"source_id", to_string(topic.real_id[0])},
+          {"target_id", to_string(topic.real_id[1])},
+          {"count", topic.partitions.size()}};
+}
+
+json::object partition_row(std::size_t index, const TopicState::Partition& partition) {
+  json::array segments, producers;
+  for (const Segment& s : partition.log.segments()) segments.push_back(segment_row(s));
+  if (partition.producers) {
+    for (const auto& [id, e] : *partition.producers) producers.push_back(json::array{id, e.epoch, e.last_sequence, e.generation});
+  }
+  return {{"p", index}, {"segments", std::move(segments)}, {"producers", std::move(producers)}};
+}
+
+TopicState::Partition partition_from(const json::object& row) {
+  std::vector<Segment> segments;
+  for (const auto& s : row.at("segments").as_array()) segments.push_back(segment_from(s));
+  if (segments.empty()) throw std::invalid_argument("segments");
+  auto producers = std::make_shared<ProducerTable>();
+  for (const auto& v : row.at("producers").as_array()) {
+    const json::array& e = v.as_array();
+    (*producers)[number<ProducerId>(e.at(0))] = {number<ProducerEpoch>(e.at(1)), number<std::int32_t>(e.at(2)), number<std::int32_t>(e.at(3))};
+  }
+  return {VirtualLog(std::move(segments)), std::move(producers)};
+}
+
+void read_topics(const json::array& rows, std::map<std::string, TopicState>& topics) {
+  constexpr std::size_t max_partitions = 200'000;
+  for (const auto& v : rows) {
+    const json::object& row = v.as_object();
+    TopicState& topic = topics[text(row.at("topic"))];
+    topic.virtual_id = uuid_from(row.at("id"));
+    topic.real_id = {uuid_from(row.at("source_id")), uuid_from(row.at("target_id"))};
+    const auto count = number<std::size_t>(row.at("count"));
+    if (count > max_partitions) throw std::invalid_argument("count");
+    topic.partitions.resize(count);
+    for (const auto& p : row.at("partitions").as_array()) {
+      const json::object& partition = p.as_object();
+      topic.partitions.at(number<std::size_t>(partition.at("p"))) = partition_from(partition);
+    }
+  }
+}
+
+// --- versions, routes ---
+
+json::object versions_body(const ClusterVersions& v) {
+  json::array apis, supported;
+  json::object finalized;
+  for (const auto& [api, range] : v.apis) apis.push_back(json::array{static_cast<std::int16_t>(api), range.first, range.last});
+  for (const auto& [name, range] : v.supported_features) supported.push_back(json::array{name, range.first, range.last});
+  for (const auto& [name, level] : v.finalized_features) finalized[name] = level;
+  return {{"apis", std::move(apis)}, {"features", std::move(supported)}, {"finalized", std::move(finalized)}};
+}
+
+ClusterVersions versions_from(const json::object& body) {
+  ClusterVersions v;
+  for (const auto& row : body.at("apis").as_array()) {
+    const json::array& a = row.as_array();
+    v.apis[static_cast<ApiKey>(number<std::int16_t>(a.at(0)))] = {number<Version>(a.at(1)), number<Version>(a.at(2))};
+  }
+  for (const auto& row : body.at("features").as_array()) {
+    const json::array& a = row.as_array();
+    v.supported_features[text(a.at(0))] = {number<Version>(a.at(1)), number<Version>(a.at(2))};
+  }
+  for (const auto& [name, level] : body.at("finalized").as_object()) v.finalized_features[std::string(name)] = number<std::int16_t>(level);
+  return v;
+}
+
+json::object route_body(const RouteState& r) {
+  json::array topics;
+  for (const std::string& t : r.topics) topics.push_back(json::value(t));
+  return {{"id", r.id}, {"name", r.name}, {"topics", std::move(topics)}, {"home", name_of(r.home)}, {"generation", r.generation}};
+}
+
+RouteState route_from(const json::object& body) {
+  RouteState r;
+  r.id = text(body.at("id"));
+  r.name = text(body.at("name"));
+  for (const auto& t : body.at("topics").as_array()) r.topics.insert(text(t));
+  r.home = cluster_from(body.at("home"));
+  r.generation = number<std::int32_t>(body.at("generation"));
+  return r;
+}
+
+json::object routes_body(const ControlState& state) {
+  json::array routes, deleted;
+  for (const auto& [id, route] : state.routes) {
+    json::object row = route_body(route);
+    row["opened"] = route.opened;
+    routes.push_back(std::move(row));
+  }
+  for (const std::string& id : state.deleted_routes) deleted.push_back(json::value(id));
+  return {{"revision", state.routes_revision}, {"routes", std::move(routes)}, {"deleted", std::move(deleted)}};
+}
+
+// The definitions; home and generation of a known route are its flips' business.
+void read_routes(const json::object& body, ControlState& state) {
+  const auto revision = number<std::int64_t>(body.at("revision"));
+  const bool newer = revision > state.routes_revision;
+  for (const auto& v : body.at("routes").as_array()) {
+    RouteState read = route_from(v.as_object());
+    auto [at, fresh] = state.routes.try_emplace(read.id, read);
+    if (newer) at->second.topics = read.topics;
+    if (read.generation > at->second.generation) {
+      at->second.home = read.home;
+      at->second.generation = read.generation;
+      at->second.opened = v.as_object().at("opened").as_bool();
+    }
+  }
+  for (const auto& id : body.at("deleted").as_array()) state.deleted_routes.insert(text(id));
+  for (const std::string& id : state.deleted_routes) state.routes.erase(id);
+  state.routes_revision = std::max(revision, state.routes_revision);
+}
+
+void take_topics(ControlState& state, std::map<std::string, TopicState> topics) {
+  for (auto& [name, topic] : topics) {
+    const auto known = state.topics.find(name);
+    if (known == state.topics.end() || topic.generation() > known->second.generation()) state.topics[name] = std::move(topic);
+  }
+}
+
+// "close" and "open": the route as it is from then on.
+void read_flip(const json::object& body, bool opened, std::map<std::string, TopicState> topics, ControlState& state) {
+  RouteState read = route_from(body.at("route").as_object());
+  read.opened = opened;
+  if (state.deleted_routes.contains(read.id)) return;
+  const auto known = state.routes.find(read.id);
+  if (known == state.routes.end()) {
+    state.routes[read.id] = read;
+  } else if (read.generation > known->second.generation) {
+    known->second.home = read.home;
+    known->second.generation = read.generation;
+    known->second.opened = opened;
+  } else if (read.generation == known->second.generation && opened) {
+    known->second.opened = true;
+  }
+  take_topics(state, std::move(topics));
+}
+
+}  // namespace
+
+std::int32_t TopicState::generation() const {
+  std::int32_t latest = 0;
+  for (const Partition& p : partitions) {
+    if (!p.log.empty()) latest = std::max(latest, p.log.open_segment().generation);
+  }
+  return latest;
+}
+
+ControlState::ControlState() {
+  RouteState all;
+  all.id = all.name = default_route;
+  routes[all.id] = all;
+}
+
+const RouteState* ControlState::route(const std::string& name) const {
+  for (const auto& [id, r] : routes) {
+    if (r.name == name) return &r;
+  }
+  return nullptr;
+}
+
+const RouteState& ControlState::route_of(const std::string& topic) const {
+  for (const auto& [id, r] : routes) {
+    if (r.topics.contains(topic)) return r;
+  }
+  return routes.at(default_route);
+}
+
+void ControlState::merge(const ControlState& o) {
+  if (cluster_id.empty()) cluster_id = o.cluster_id;
+  for (const auto& [id, broker] : o.brokers) brokers.try_emplace(id, broker);
+  for (const Cluster c : both_clusters) {
+    if (!versions[index_of(c)]) versions[index_of(c)] = o.versions[index_of(c)];
+  }
+  deleted_routes.insert(o.deleted_routes.begin(), o.deleted_routes.end());
+  const bool newer = o.routes_revision > routes_revision;
+  for (const auto& [id, theirs] : o.routes) {
+    auto [at, fresh] = routes.try_emplace(id, theirs);
+    if (newer) at->second.topics = theirs.topics;
+    if (theirs.generation > at->second.generation) {
+      at->second.home = theirs.home;
+      at->second.generation = theirs.generation;
+      at->second.opened = theirs.opened;
+    } else if (theirs.generation == at->second.generation) {
+      // Only the new home's log can say that it is open there.
+      at->second.opened = at->second.opened || theirs.opened;
+    }
+  }
+  for (const std::string& id : deleted_routes) routes.erase(id);
+  routes_revision = std::max(routes_revision, o.routes_revision);
+  take_topics(*this, o.topics);
+}
+
+void ControlLog::fold(Offset offset, BytesView record) {
+  try {
+    const json::value parsed = json::parse(json::string_view(record.data(), record.size()));
+    const json::object& body = parsed.as_object();
+    if (number<int>(body.at("v")) > control_record::format) {
+      newer_seen_ = true;
+      return;
+    }
+    const std::string type = text(body.at("type"));
+    if (type == "part") {
+      Parts& parts = parts_[text(body.at("parts"))];
+      if (parts.first < 0) parts.first = offset;
+      parts.bodies[number<int>(body.at("n"))] = json::serialize(body.at("topics"));
+      constexpr std::size_t kept = 64;  // of flips that were never committed
+      if (parts_.size() > kept) parts_.erase(parts_.begin());
+      return;
+    }
+    const std::string id = text(body.at("id"));
+    const auto prev = number<Offset>(body.at("prev"));
+    // Behind a trimmed start the first chained record is the snapshot that the trimming left.
+    const bool follows = prev == last_accepted_ || (last_accepted_ < 0 && type == "snapshot");
+    constexpr std::size_t remembered = 1024;
+    if (outcomes_.size() > remembered) outcomes_.clear();
+    outcomes_[id] = follows;
+    if (!follows) return;
+
+    std::map<std::string, TopicState> topics;
+    Offset first_part = offset;
+    if (const auto* named = body.if_contains("parts")) {
+      const Parts parts = std::exchange(parts_[text(*named)], {});
+      parts_.erase(text(*named));
+      if (parts.bodies.size() != number<std::size_t>(body.at("part_count"))) throw std::invalid_argument("parts missing");
+      for (const auto& [n, rows] : parts.bodies) read_topics(json::parse(rows).as_array(), topics);
+      if (parts.first >= 0) first_part = parts.first;
+    }
+    if (type == "identity" && state_.cluster_id.empty()) state_.cluster_id = text(body.at("cluster_id"));
+    if (type == "broker") {
+      state_.brokers.try_emplace(number<NodeId>(body.at("virtual")),
+                                 BrokerRecord{cluster_from(body.at("cluster")), number<NodeId>(body.at("node")), number<std::int32_t>(body.at("port"))});
+    }
+    if (type == "versions") state_.versions[index_of(cluster_from(body.at("cluster")))] = versions_from(body);
+    if (type == "routes") read_routes(body, state_);
+    if (type == "close" || type == "open") read_flip(body, type == "open", std::move(topics), state_);
+    if (type == "forget") {
+      const auto known = state_.topics.find(text(body.at("topic")));
+      if (known != state_.topics.end() && known->second.virtual_id == uuid_from(body.at("topic_id"))) state_.topics.erase(known);
+    }
+    ++since_snapshot_;
+    if (type == "snapshot") {
+      ControlState read;
+      read.cluster_id = text(body.at("cluster_id"));
+      for (const auto& v : body.at("brokers").as_array()) {
+        const json::object& b = v.as_object();
+        read.brokers[number<NodeId>(b.at("virtual"))] = {cluster_from(b.at("cluster")), number<NodeId>(b.at("node")), number<std::int32_t>(b.at("port"))};
+      }
+      for (const Cluster c : both_clusters) {
+        if (const auto* v = body.if_contains(name_of(c))) read.versions[index_of(c)] = versions_from(v->as_object());
+      }
+      read_routes(body.at("routes").as_object(), read);
+      read.topics = std::move(topics);
+      state_.merge(read);
+      since_snapshot_ = 0;
+      snapshot_from_ = first_part;
+    }
+    last_accepted_ = offset;
+  } catch (const std::exception&) {
+    ++unreadable_;  // somebody else's bytes, or a bug: never guessed at
+  }
+}
+
+std::optional<bool> ControlLog::outcome(const std::string& record_id) const {
+  const auto found = outcomes_.find(record_id);
+  if (found == outcomes_.end()) return std::nullopt;
+  return found->second;
+}
+
+namespace control_record {
+namespace {
+
+json::object head(const Chain& chain, std::string_view type) {
+  return {{"v", format}, {"type", type}, {"id", chain.id}, {"prev", chain.prev}, {"by", chain.by}};
+}
+
+Bytes flip(const Chain& chain, std::string_view type, const RouteState& route, const std::string& parts_id, std::size_t parts) {
+  json::object o = head(chain, type);
+  o["route"] = route_body(route);
+  o["parts"] = parts_id;
+  o["part_count"] = parts;
+  return json::serialize(o);
+}
+
+json::object broker_body(NodeId id, const BrokerRecord& b) {
+  return {{"virtual", id}, {"cluster", name_of(b.cluster)}, {"node", b.real_id}, {"port", b.port}};
+}
+
+}  // namespace
+
+Bytes identity(const Chain& chain, const std::string& cluster_id) {
+  json::object o = head(chain, "identity");
+  o["cluster_id"] = cluster_id;
+  return json::serialize(o);
+}
+
+Bytes broker(const Chain& chain, NodeId virtual_id, const BrokerRecord& b) {
+  json::object o = head(chain, "broker");
+  for (const auto& field : broker_body(virtual_id, b)) o[field.key()] = field.value();
+  return json::serialize(o);
+}
+
+Bytes versions(const Chain& chain, Cluster cluster, const ClusterVersions& v) {
+  json::object o = head(chain, "versions");
+  o["cluster"] = name_of(cluster);
+  for (const auto& field : versions_body(v)) o[field.key()] = field.value();
+  return json::serialize(o);
+}
+
+Bytes routes(const Chain& chain, const ControlState& state) {
+  json::object o = head(chain, "routes");
+  for (const auto& field : routes_body(state)) o[field.key()] = field.value();
+  return json::serialize(o);
+}
+
+Bytes forget(const Chain& chain, const std::string& topic, const Uuid& virtual_id) {
+  json::object o = head(chain, "forget");
+  o["topic"] = topic;
+  o["topic_id"] = to_string(virtual_id);
+  return json::serialize(o);
+}
+
+Bytes nothing(const Chain& chain) { return json::serialize(head(chain, "nothing")); }
+
+std::vector<Bytes> topic_parts(const std::string& parts_id, const std::map<std::string, TopicState>& topics) {
+  std::vector<Bytes> parts;
+  json::array rows;
+  std::size_t size = 0;
+  const auto flush = [&] {
+    json::object o{{"v", format}, {"type", "part"}, {"parts", parts_id}, {"n", parts.size()}, {"topics", std::move(rows)}};
+    parts.push_back(json::serialize(o));
+    rows = json::array();
+    size = 0;
+  };
+  for (const auto& [name, topic] : topics) {
+    json::array partitions;
+    const auto close_topic = [&] {
+      json::object row = topic_head(name, topic);
+      row["partitions"] = std::move(partitions);
+      rows.push_back(std::move(row));
+      partitions = json::array();
+    };
+    for (std::size_t i = 0; i < topic.partitions.size(); ++i) {
+      json::object row = partition_row(i, topic.partitions[i]);
+      size += json::serialize(row).size();
+      partitions.push_back(std::move(row));
+      if (size < part_bytes) continue;
+      close_topic();
+      flush();
+    }
+    close_topic();
+  }
+  if (!rows.empty()) flush();
+  return parts;
+}
+
+Bytes close(const Chain& chain, const RouteState& route, const std::string& parts_id, std::size_t parts) {
+  return flip(chain, "close", route, parts_id, parts);
+}
+Bytes open(const Chain& chain, const RouteState& route, const std::string& parts_id, std::size_t parts) {
+  return flip(chain, "open", route, parts_id, parts);
+}
+
+Bytes snapshot(const Chain& chain, const ControlState& state, const std::string& parts_id, std::size_t parts) {
+  json::object o = head(chain, "snapshot");
+  o["cluster_id"] = state.cluster_id;
+  json::array brokers;
+  for (const auto& [id, b] : state.brokers) brokers.push_back(broker_body(id, b));
+  o["brokers"] = std::move(brokers);
+  for (const Cluster c : both_clusters) {
+    if (state.versions[index_of(c)]) o[name_of(c)] = versions_body(*state.versions[index_of(c)]);
+  }
+  o["routes"] = routes_body(state);
+  o["parts"] = parts_id;
+  o["part_count"] = parts;
+  return json::serialize(o);
+}
+
+}  // namespace control_record
+
+}  // namespace crossover::proxy

@@ -1,0 +1,314 @@
+#include "proxy/controller.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "proxy/controller_core.h"
+
+namespace crossover::proxy {
+
+Controller::Impl::Impl(ControllerIo& io, ControllerOptions options, std::size_t workers)
+    : io_(io), options_(std::move(options)), workers_(workers) {
+  for (const Cluster c : both_clusters) {
+    images_[index_of(c)] = std::make_shared<ClusterImage>();
+    versions_[index_of(c)] = std::make_shared<ClusterVersions>();
+  }
+  snapshot_ = std::make_shared<Snapshot>();
+}
+
+void Controller::Impl::start(Millis now) {
+  now_ = now;
+  publish();
+  for (const Cluster c : both_clusters) spawn(watch(c));
+  spawn(keep_records());
+  spawn(watch_strangers());
+  spawn(finish_open_flips());
+  settle();
+}
+
+// --- events ---
+
+void Controller::Impl::on_reply(CallId id, std::optional<Bytes> body, Millis now) {
+  now_ = now;
+  const auto found = calls_.find(id);
+  if (found == calls_.end()) return;
+  found->second->body = std::move(body);
+  found->second->done = true;
+  calls_.erase(found);
+  settle();
+}
+
+void Controller::Impl::on_append_result(CallId id, bool acknowledged, Millis now) {
+  now_ = now;
+  const auto found = appends_.find(id);
+  if (found != appends_.end()) found->second = acknowledged;
+  settle();
+}
+
+void Controller::Impl::on_control_record(Cluster cluster, Offset offset, BytesView record, Millis now) {
+  now_ = now;
+  logs_[index_of(cluster)].fold(offset, record);
+  refold();
+  // While the log is first read there is nothing to say yet.
+  if (caught_up_[index_of(cluster)]) publish();
+  settle();
+}
+
+void Controller::Impl::on_control_caught_up(Cluster cluster, Millis now) {
+  now_ = now;
+  caught_up_[index_of(cluster)] = true;
+  refold();
+  publish();
+  io_.log("info", "control_topic_read", {{"cluster", std::string(to_string(cluster))}});
+  settle();
+}
+
+void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) {
+  now_ = now;
+  if (report.worker >= workers_.size()) return;
+  WorkerView& view = workers_[report.worker];
+  view.revision = report.revision;
+  view.routes.clear();
+  for (const auto& r : report.routes) view.routes[r.name] = {r.writes_in_flight, r.held};
+  for (const auto& [key, at] : report.unknown_outcome_at) unknown_outcome_at_[key] = std::max(unknown_outcome_at_[key], at);
+  constexpr std::size_t remembered = 100'000;
+  if (hold_times_.size() < remembered) hold_times_.insert(hold_times_.end(), report.hold_times_ms.begin(), report.hold_times_ms.end());
+  settle();
+}
+
+void Controller::Impl::on_want_image(Cluster cluster, Millis not_before, Millis now) {
+  now_ = now;
+  wanted_at_[index_of(cluster)] = std::max(wanted_at_[index_of(cluster)], not_before);
+  settle();
+}
+
+void Controller::Impl::on_timer(Millis now) {
+  now_ = now;
+  settle();
+}
+
+// --- coroutines ---
+
+void Controller::Impl::spawn(Task<> task) {
+  tasks_.push_back(std::move(task));
+  tasks_.back().start();
+}
+
+void Controller::Impl::settle() {
+  if (settling_) return;
+  settling_ = true;
+  for (bool progress = true; progress;) {
+    progress = false;
+    for (Until* waiter : waiting_) {
+      if (!waiter->condition_() && waiter->deadline_ > now_) continue;
+      waiting_.remove(waiter);
+      waiter->handle_.resume();
+      progress = true;
+      break;  // the list may have changed in any way
+    }
+  }
+  tasks_.remove_if([](const Task<>& t) { return t.done(); });
+  settling_ = false;
+  Millis next = std::numeric_limits<Millis>::max();
+  for (const Until* waiter : waiting_) next = std::min(next, waiter->deadline_);
+  if (next != std::numeric_limits<Millis>::max()) io_.arm_timer(next);
+}
+
+Controller::Impl::Pending Controller::Impl::ask(Cluster cluster, NodeId node, ApiKey api, Version version, Bytes body, Millis timeout_ms) {
+  const CallId id = next_id_++;
+  auto pending = std::make_shared<Reply>();
+  calls_[id] = pending;
+  io_.request(id, cluster, node, api, version, std::move(body), timeout_ms);
+  return pending;
+}
+
+// --- control records ---
+
+void Controller::Impl::refold() {
+  ControlState together = logs_[0].state();
+  together.merge(logs_[1].state());
+  state_ = std::move(together);
+}
+
+Task<Controller::Impl::Written> Controller::Impl::append(Cluster log, Encode encode, Millis deadline) {
+  const std::size_t at = index_of(log);
+  {
+    Until free(*this, [this, at] { return !writing_[at]; }, deadline);
+    const bool mine = co_await free;
+    if (!mine) co_return Written::ignored;
+  }
+  writing_[at] = true;
+  control_record::Chain chain;
+  chain.id = options_.proxy_id + "/" + std::to_string(next_id_++);
+  chain.prev = logs_[at].last_accepted();
+  chain.by = options_.proxy_id;
+  const CallId call = next_id_++;
+  appends_[call] = std::nullopt;
+  io_.append_control(call, log, encode(chain));
+  // A driver acts only on its own record read back: the acknowledgement alone says nothing of the order.
+  {
+    Until seen(*this, [this, at, &chain, call] {
+      const auto& acknowledged = appends_[call];
+      return logs_[at].outcome(chain.id).has_value() || (acknowledged && !*acknowledged);
+    }, deadline);
+    co_await seen;
+  }
+  appends_.erase(call);
+  writing_[at] = false;
+  const auto outcome = logs_[at].outcome(chain.id);
+  if (!outcome) co_return Written::unknown;
+  co_return *outcome ? Written::accepted : Written::ignored;
+}
+
+Task<bool> Controller::Impl::append_part(Cluster log, Bytes part, Millis deadline) {
+  const CallId call = next_id_++;
+  appends_[call] = std::nullopt;
+  io_.append_control(call, log, std::move(part));
+  {
+    Until acknowledged(*this, [this, call] { return appends_[call].has_value(); }, deadline);
+    co_await acknowledged;
+  }
+  const bool written = appends_[call].value_or(false);
+  appends_.erase(call);
+  co_return written;
+}
+
+// --- routes ---
+
+bool Controller::Impl::ready() const {
+  if (!any_log_ready() || state_.cluster_id.empty() || snapshot_->announced.empty()) return false;
+  return std::all_of(state_.routes.begin(), state_.routes.end(), [this](const auto& entry) {
+    const std::size_t home = index_of(entry.second.home);
+    return caught_up_[home] && images_[home]->reachable;
+  });
+}
+
+std::vector<RouteStatus> Controller::Impl::routes() const {
+  std::vector<RouteStatus> all;
+  for (const auto& [id, route] : state_.routes) {
+    RouteStatus& status = all.emplace_back();
+    status.view.name = route.name;
+    status.view.home = route.home;
+    status.view.generation = route.generation;
+    if (const auto phase = phases_.find(id); phase != phases_.end()) status.view.phase = phase->second.phase;
+    status.topics.assign(route.topics.begin(), route.topics.end());
+    const auto step = running_step_.find(id);
+    status.flip_running = step != running_step_.end();
+    if (status.flip_running) status.flip_step = step->second;
+    if (const auto history = history_.find(id); history != history_.end()) status.history = history->second;
+  }
+  std::stable_sort(all.begin(), all.end(), [](const RouteStatus& a, const RouteStatus& b) {
+    return (a.view.name == default_route) > (b.view.name == default_route);
+  });
+  return all;
+}
+
+namespace {
+
+// What a definition would change, or why it may not.
+std::string redefine(ControlState& state, const RouteDefinition& definition, const std::string& new_id) {
+  if (definition.name == default_route) return "the route 'default' holds all topics that no other route names; it cannot be defined";
+  if (definition.topics.empty()) return "a route needs at least one topic; delete it instead";
+  const RouteState* known = state.route(definition.name);
+  std::optional<Cluster> home;
+  if (known) home = known->home;
+  for (const std::string& topic : definition.topics) {
+    const RouteState& owner = state.route_of(topic);
+    if (!home) home = owner.home;
+    if (owner.home != *home) {
+      return "topic '" + topic + "' is homed on " + std::string(to_string(owner.home)) + " and the route on " +
+             std::string(to_string(*home)) + "; a topic moves only between routes of one home";
+    }
+  }
+  const std::string id = known ? known->id : new_id;
+  for (auto& [other_id, route] : state.routes) {
+    for (const std::string& topic : definition.topics) {
+      if (other_id != id) route.topics.erase(topic);
+    }
+  }
+  if (known) {
+    for (const std::string& topic : known->topics) {
+      const bool stays = std::find(definition.topics.begin(), definition.topics.end(), topic) != definition.topics.end();
+      if (!stays && state.routes.at(default_route).home != *home) {
+        return "topic '" + topic + "' would fall to 'default', which is homed on the other cluster; flip it there first";
+      }
+    }
+  }
+  RouteState& route = state.routes[id];
+  route.id = id;
+  route.name = definition.name;
+  route.home = *home;
+  route.topics = {definition.topics.begin(), definition.topics.end()};
+  ++state.routes_revision;
+  return "";
+}
+
+}  // namespace
+
+void Controller::Impl::define_route(RouteDefinition definition, Done done, Millis now) {
+  now_ = now;
+  if (!running_step_.empty()) return done("a flip is running; define routes when it is over");
+  ControlState changed = state_;
+  const std::string refusal = redefine(changed, definition, options_.proxy_id + "/" + definition.name + "/" + std::to_string(next_id_++));
+  if (!refusal.empty()) return done(refusal);
+  spawn(write_routes(std::move(changed), std::move(done)));
+  settle();
+}
+
+void Controller::Impl::delete_route(const std::string& name, Done done, Millis now) {
+  now_ = now;
+  if (!running_step_.empty()) return done("a flip is running; delete routes when it is over");
+  const RouteState* route = state_.route(name);
+  if (!route) return done("no such route");
+  if (name == default_route) return done("the route 'default' cannot be deleted");
+  if (route->home != state_.routes.at(default_route).home) {
+    return done("its topics would fall to 'default', which is homed on the other cluster; flip the route there first");
+  }
+  ControlState changed = state_;
+  changed.deleted_routes.insert(route->id);
+  changed.routes.erase(route->id);
+  ++changed.routes_revision;
+  spawn(write_routes(std::move(changed), std::move(done)));
+  settle();
+}
+
+// The definitions stand on both logs; the home of the route default must have them before they hold.
+Task<> Controller::Impl::write_routes(ControlState changed, Done done) {
+  const Cluster home = changed.routes.at(default_route).home;
+  const Encode encode = [&changed](const control_record::Chain& chain) { return control_record::routes(chain, changed); };
+  const Millis deadline = now_ + 5'000;
+  const Written first = co_await append(home, encode, deadline);
+  if (first != Written::accepted) {
+    done("the control topic on the " + std::string(to_string(home)) + " cluster did not take the definition; try again");
+    co_return;
+  }
+  co_await append(other(home), encode, now_ + 1'000);  // kept up by keep_records when this fails
+  io_.log("info", "routes_defined", {{"revision", std::to_string(changed.routes_revision)}});
+  done("");
+}
+
+// --- Controller ---
+
+Controller::Controller(ControllerIo& io, ControllerOptions options, std::size_t workers)
+    : impl_(std::make_unique<Impl>(io, std::move(options), workers)) {}
+Controller::~Controller() = default;
+void Controller::start(Millis now) { impl_->start(now); }
+void Controller::on_reply(CallId id, std::optional<Bytes> body, Millis now) { impl_->on_reply(id, std::move(body), now); }
+void Controller::on_append_result(CallId id, bool acknowledged, Millis now) { impl_->on_append_result(id, acknowledged, now); }
+void Controller::on_control_record(Cluster c, Offset o, BytesView r, Millis now) { impl_->on_control_record(c, o, r, now); }
+void Controller::on_control_caught_up(Cluster c, Millis now) { impl_->on_control_caught_up(c, now); }
+void Controller::on_worker_report(const WorkerReport& report, Millis now) { impl_->on_worker_report(report, now); }
+void Controller::on_want_image(Cluster c, Millis not_before, Millis now) { impl_->on_want_image(c, not_before, now); }
+void Controller::on_timer(Millis now) { impl_->on_timer(now); }
+void Controller::flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now) {
+  impl_->flip(route, to, dry_run, std::move(done), now);
+}
+void Controller::define_route(RouteDefinition d, Done done, Millis now) { impl_->define_route(std::move(d), std::move(done), now); }
+void Controller::delete_route(const std::string& route, Done done, Millis now) { impl_->delete_route(route, std::move(done), now); }
+bool Controller::ready() const { return impl_->ready(); }
+bool Controller::reachable(Cluster c) const { return impl_->reachable(c); }
+std::vector<RouteStatus> Controller::routes() const { return impl_->routes(); }
+std::shared_ptr<const Snapshot> Controller::snapshot() const { return impl_->snapshot(); }
+std::vector<Controller::Stranger> Controller::strangers() const { return impl_->strangers(); }
+
+}  // namespace crossover::proxy

@@ -1,0 +1,199 @@
+// The inside of the controller: what its coroutines (watching clusters, keeping records, flipping) share.
+#pragma once
+
+#include <list>
+#include <set>
+
+#include "protocol/codec.h"
+#include "proxy/control_state.h"
+#include "proxy/controller.h"
+#include "proxy/task.h"
+
+namespace crossover::proxy {
+
+class Controller::Impl {
+ public:
+  Impl(ControllerIo& io, ControllerOptions options, std::size_t workers);
+
+  void start(Millis now);
+  void on_reply(CallId id, std::optional<Bytes> body, Millis now);
+  void on_append_result(CallId id, bool acknowledged, Millis now);
+  void on_control_record(Cluster cluster, Offset offset, BytesView record, Millis now);
+  void on_control_caught_up(Cluster cluster, Millis now);
+  void on_worker_report(const WorkerReport& report, Millis now);
+  void on_want_image(Cluster cluster, Millis not_before, Millis now);
+  void on_timer(Millis now);
+  void flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now);
+  void define_route(RouteDefinition definition, Done done, Millis now);
+  void delete_route(const std::string& route, Done done, Millis now);
+
+  bool ready() const;
+  bool reachable(Cluster c) const { return images_[index_of(c)]->reachable; }
+  std::vector<RouteStatus> routes() const;
+  std::shared_ptr<const Snapshot> snapshot() const { return snapshot_; }
+  std::vector<Stranger> strangers() const { return strangers_; }
+
+ private:
+  // --- waiting: a coroutine goes on when its condition holds, or at its deadline ---
+  class Until {
+   public:
+    Until(Impl& impl, std::function<bool()> condition, Millis deadline)
+        : impl_(impl), condition_(std::move(condition)), deadline_(deadline) {}
+    Until(const Until&) = delete;
+    ~Until() { impl_.waiting_.remove(this); }
+    bool await_ready() const { return condition_(); }
+    void await_suspend(std::coroutine_handle<> h) {
+      handle_ = h;
+      impl_.waiting_.push_back(this);
+    }
+    bool await_resume() const { return condition_(); }  // false: the deadline came first
+
+   private:
+    friend class Impl;
+    Impl& impl_;
+    std::function<bool()> condition_;
+    Millis deadline_;
+    std::coroutine_handle<> handle_;
+  };
+  friend class Until;
+  void settle();  // lets every coroutine whose condition holds go on
+  void spawn(Task<> task);
+
+  // --- asking the clusters ---
+  struct Reply {
+    bool done = false;
+    std::optional<Bytes> body;
+  };
+  using Pending = std::shared_ptr<Reply>;
+  Pending ask(Cluster cluster, NodeId node, ApiKey api, Version version, Bytes body, Millis timeout_ms);
+  // The typed answer; nullopt when none came in time or it did not parse.
+  template <class T, class Q>
+  Task<std::optional<T>> ask_for(Cluster cluster, NodeId node, Version version, Q question, Millis timeout_ms);
+  template <class T>
+  Task<std::optional<T>> answer_to(Pending pending, Version version, Millis timeout_ms);
+
+  // --- watching (controller_watch.cc) ---
+  Task<> watch(Cluster cluster);
+  Task<bool> refresh_versions(Cluster cluster);
+  Task<bool> refresh_image(Cluster cluster);
+  Task<> keep_records();
+  Task<bool> keep_records_of(Cluster log);
+  Task<> watch_strangers();
+  Task<bool> look_for_strangers();
+  std::optional<Version> version_of(Cluster cluster, ApiKey api, VersionRange wanted) const;
+
+  // --- control records (controller.cc) ---
+  enum class Written { accepted, ignored, unknown };
+  using Encode = std::function<Bytes(const control_record::Chain&)>;
+  Task<Written> append(Cluster log, Encode encode, Millis deadline);
+  Task<bool> append_part(Cluster log, Bytes part, Millis deadline);
+  Task<> write_routes(ControlState changed, Done done);
+  void refold();
+  bool any_log_ready() const { return caught_up_[0] || caught_up_[1]; }
+
+  // --- the snapshot (controller_snapshot.cc) ---
+  void publish();
+  void fill_brokers(Snapshot& snapshot) const;
+  void fill_routes(Snapshot& snapshot) const;
+  void fill_topics(Snapshot& snapshot) const;
+  bool hidden(const std::string& topic) const;
+
+  // --- flips (controller_flip.cc) ---
+  struct Flip {
+    RouteState route;      // as before
+    Cluster from, to;
+    FlipReport report;
+    Millis began = 0, step_began = 0, fenced_at = 0;
+    struct Place {
+      std::string topic;
+      PartitionIndex partition = 0;
+      NodeId old_leader = -1, new_leader = -1;
+      LeaderEpoch old_epoch = -1, new_epoch = -1;
+      Offset old_end = -1, new_end = -1;
+      std::shared_ptr<ProducerTable> producers;
+    };
+    std::vector<Place> places;
+    std::map<std::string, TopicState> topics;  // as after
+  };
+  Task<> run_flip(std::string route, Cluster to, bool dry_run, FlipDone done);
+  Task<bool> prepare(Flip& flip);
+  Task<bool> gates(Flip& flip);
+  Task<> transaction_gate(Flip& flip);
+  void gate(Flip& flip, std::string name, bool ok, std::string detail);
+  void find_places(Flip& flip);
+  Task<bool> fence_and_drain(Flip& flip);
+  Task<bool> boundary(Flip& flip, Millis deadline);
+  Task<bool> log_ends(Flip& flip, bool old_side, std::int32_t replica, std::vector<Offset>& ends);
+  Task<bool> producer_states(Flip& flip);
+  void splice(Flip& flip);
+  Task<bool> record(Flip& flip, Millis deadline);
+  Task<bool> write_flip(Flip& flip, Cluster log, bool opening, Millis deadline);
+  Task<bool> settle_doubt(Cluster log);
+  Task<> open_and_release(Flip& flip);
+  Task<> finish_open_flips();
+  void begin_step(Flip& flip, std::string name);
+  void end_step(Flip& flip);
+  void fail(Flip& flip, std::string error);
+  void set_phase(const std::string& route_id, RoutePhase phase);
+  bool workers_quiet(const std::string& route_name, bool held_too) const;
+
+  ControllerIo& io_;
+  ControllerOptions options_;
+  Millis now_ = 0;
+  std::uint64_t next_id_ = 1;
+
+  std::list<Until*> waiting_;
+  std::list<Task<>> tasks_;
+  bool settling_ = false;
+  std::map<CallId, Pending> calls_;
+
+  std::array<std::shared_ptr<const ClusterImage>, 2> images_;
+  std::array<std::shared_ptr<const ClusterVersions>, 2> versions_;
+  std::array<Millis, 2> wanted_at_{-1, -1};
+  std::array<bool, 2> versions_fresh_{};
+
+  std::array<ControlLog, 2> logs_;
+  std::array<bool, 2> caught_up_{};
+  std::array<bool, 2> writing_{};
+  std::map<CallId, std::optional<bool>> appends_;
+  ControlState state_;  // both logs together
+
+  std::shared_ptr<const Snapshot> snapshot_;
+  std::uint64_t revision_ = 0;
+  struct Phase {
+    RoutePhase phase = RoutePhase::open;
+    std::uint64_t fence = 0;
+  };
+  std::map<std::string, Phase> phases_;  // by route id; absent: open
+  std::uint64_t next_fence_ = 1;
+
+  struct WorkerView {
+    std::uint64_t revision = 0;
+    std::map<std::string, RouteLoad> routes;
+  };
+  std::vector<WorkerView> workers_;
+  std::map<std::pair<std::string, Cluster>, Millis> unknown_outcome_at_;
+  std::vector<Millis> hold_times_;
+  std::map<std::string, std::string> running_step_;                // by route id, while a flip runs
+  std::map<std::string, std::vector<FlipReport>> history_;        // by route id
+  std::vector<Stranger> strangers_;
+};
+
+template <class T>
+Task<std::optional<T>> Controller::Impl::answer_to(Pending pending, Version version, Millis timeout_ms) {
+  {
+    Until answered(*this, [&pending] { return pending->done; }, now_ + timeout_ms);
+    co_await answered;
+  }
+  if (!pending->body) co_return std::nullopt;
+  co_return protocol::decode<T>(*pending->body, version);
+}
+
+template <class T, class Q>
+Task<std::optional<T>> Controller::Impl::ask_for(Cluster cluster, NodeId node, Version version, Q question, Millis timeout_ms) {
+  Bytes body = protocol::encode(question, version);
+  Pending pending = ask(cluster, node, Q::api, version, std::move(body), timeout_ms);
+  co_return co_await answer_to<T>(pending, version, timeout_ms);
+}
+
+}  // namespace crossover::proxy
