@@ -135,7 +135,6 @@ class Controller::Impl {
   void end_step(Flip& flip);
   void fail(Flip& flip, std::string error);
   void set_phase(const std::string& route_id, RoutePhase phase);
-  bool workers_quiet(const std::string& route_name, bool held_too) const;
 
   ControllerIo& io_;
   ControllerOptions options_;

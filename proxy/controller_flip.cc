@@ -1,0 +1,541 @@
+// A flip, step by step (design, section 2):
+//
+//   prepare -> fence -> drain -> boundary -> record (commit point) -> open -> release
+//        \________\________\________/  any failure: the fence is lifted, nothing happened
+//
+// After the record only forward: whoever finds a route closed and not opened opens it (finish_open_flips).
+#include <algorithm>
+
+#include "protocol/messages.h"
+#include "proxy/controller_core.h"
+#include "proxy/producer_id.h"
+
+namespace crossover::proxy {
+
+using namespace protocol;
+
+namespace {
+
+constexpr Millis answer_ms = 2'000;
+constexpr std::int32_t debug_replica = -2;   // ListOffsets: the log end, beyond the high watermark
+constexpr std::int32_t consumer_replica = -1;
+constexpr std::int64_t latest = -1;
+constexpr Millis release_ms = 2'000;
+
+std::string place_name(const std::string& topic, PartitionIndex p) { return topic + "-" + std::to_string(p); }
+
+// "a-0, b-3 and 7 more"
+std::string some_of(const std::vector<std::string>& names) {
+  std::string text;
+  constexpr std::size_t shown = 5;
+  for (std::size_t i = 0; i < std::min(shown, names.size()); ++i) text += (i ? ", " : "") + names[i];
+  if (names.size() > shown) text += " and " + std::to_string(names.size() - shown) + " more";
+  return text;
+}
+
+}  // namespace
+
+void Controller::Impl::flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now) {
+  now_ = now;
+  spawn(run_flip(route, to, dry_run, std::move(done)));
+  settle();
+}
+
+void Controller::Impl::begin_step(Flip& flip, std::string name) {
+  end_step(flip);
+  running_step_[flip.route.id] = name;
+  flip.step_began = now_;
+  flip.report.steps.push_back({std::move(name), 0});
+}
+
+void Controller::Impl::end_step(Flip& flip) {
+  if (!flip.report.steps.empty()) flip.report.steps.back().ms = static_cast<double>(now_ - flip.step_began);
+}
+
+void Controller::Impl::fail(Flip& flip, std::string error) {
+  flip.report.result = "failed";
+  if (flip.report.error.empty()) flip.report.error = std::move(error);
+}
+
+void Controller::Impl::gate(Flip& flip, std::string name, bool ok, std::string detail) {
+  flip.report.gates.push_back({std::move(name), ok, std::move(detail)});
+}
+
+Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_run, FlipDone done) {
+  Flip flip;
+  flip.to = to;
+  flip.from = other(to);
+  flip.began = now_;
+  flip.report.route = route_name;
+  flip.report.direction = to == Cluster::target ? "cutover" : "rollback";
+  const RouteState* route = state_.route(route_name);
+  if (!route) {
+    fail(flip, "no such route");
+    co_return done(flip.report);
+  }
+  flip.route = *route;
+  flip.report.generation = route->generation;
+  if (running_step_.contains(route->id)) {
+    fail(flip, "a flip of this route is running");
+    co_return done(flip.report);
+  }
+  if (route->home == to && route->opened) {
+    flip.report.result = "unchanged";
+    co_return done(flip.report);
+  }
+  begin_step(flip, "prepare");
+  const bool prepared = co_await prepare(flip);
+  if (!prepared || dry_run) {
+    flip.report.result = dry_run ? "dry_run" : "failed";
+    if (!prepared && !dry_run) fail(flip, "a gate is red");
+    end_step(flip);
+    running_step_.erase(flip.route.id);
+    co_return done(flip.report);
+  }
+  io_.log("info", "flip_started", {{"route", route_name}, {"to", std::string(to_string(to))}});
+  hold_times_.clear();
+  const Millis deadline = now_ + options_.hold_budget_ms;
+  bool ok = co_await fence_and_drain(flip);
+  if (ok) ok = co_await boundary(flip, deadline);
+  if (ok) {
+    splice(flip);
+    ok = co_await record(flip, deadline);
+  }
+  if (!ok) {
+    fail(flip, "abandoned");
+    set_phase(flip.route.id, RoutePhase::open);
+  } else {
+    co_await open_and_release(flip);
+    flip.report.result = "done";
+    flip.report.generation = flip.route.generation + 1;
+  }
+  end_step(flip);
+  running_step_.erase(flip.route.id);
+  flip.report.hold_ms = std::exchange(hold_times_, {});
+  io_.log(ok ? "info" : "warn", ok ? "flip_done" : "flip_abandoned",
+          {{"route", route_name}, {"to", std::string(to_string(to))}, {"ms", std::to_string(now_ - flip.began)}, {"error", flip.report.error}});
+  auto& history = history_[flip.route.id];
+  history.push_back(flip.report);
+  constexpr std::size_t kept = 20;
+  if (history.size() > kept) history.erase(history.begin());
+  done(flip.report);
+}
+
+// --- prepare ---
+
+Task<bool> Controller::Impl::prepare(Flip& flip) {
+  // Gates are judged on pictures taken now.
+  const Millis asked = now_ + 1;
+  for (const Cluster c : both_clusters) wanted_at_[index_of(c)] = std::max(wanted_at_[index_of(c)], asked);
+  {
+    Until fresh(*this, [this, asked] {
+      return std::all_of(images_.begin(), images_.end(), [asked](const auto& image) { return image->asked_at >= asked - 1 && image->reachable; });
+    }, now_ + answer_ms);
+    co_await fresh;
+  }
+  co_await gates(flip);
+  io_.passed("prepare");
+  co_return std::all_of(flip.report.gates.begin(), flip.report.gates.end(), [](const Gate& g) { return g.ok; });
+}
+
+void Controller::Impl::find_places(Flip& flip) {
+  flip.places.clear();
+  for (const auto& [name, topic] : snapshot_->topics) {
+    if (topic->internal || snapshot_->route_of(*topic).name != flip.route.name) continue;
+    for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
+      const auto& real = topic->partitions[i].real;
+      Flip::Place& place = flip.places.emplace_back();
+      place.topic = name;
+      place.partition = static_cast<PartitionIndex>(i);
+      place.old_leader = real[index_of(flip.from)].leader;
+      place.old_epoch = real[index_of(flip.from)].leader_epoch;
+      place.new_leader = real[index_of(flip.to)].leader;
+      place.new_epoch = real[index_of(flip.to)].leader_epoch;
+    }
+  }
+}
+
+Task<bool> Controller::Impl::gates(Flip& flip) {
+  for (const Cluster c : both_clusters) {
+    const std::string name(to_string(c));
+    const bool up = images_[index_of(c)]->reachable;
+    gate(flip, name + "_reachable", up, up ? "answers" : "no broker of the " + name + " cluster answers");
+    const bool log = caught_up_[index_of(c)];
+    gate(flip, name + "_control_topic", log, log ? "read to its end" : "its control topic cannot be read: check that the proxy may create and read it");
+    const bool newer = logs_[index_of(c)].newer_seen();
+    if (newer) gate(flip, name + "_control_format", false, "a newer proxy has written records that this one does not understand: upgrade it first");
+  }
+  if (!flip.report.gates.empty() && std::any_of(flip.report.gates.begin(), flip.report.gates.end(), [](const Gate& g) { return !g.ok; })) co_return false;
+
+  std::vector<std::string> missing, uneven, leaderless, behind;
+  for (const auto& [name, topic] : snapshot_->topics) {
+    if (topic->internal || snapshot_->route_of(*topic).name != flip.route.name) continue;
+    const auto there = images_[index_of(flip.to)]->topics.find(name);
+    if (there == images_[index_of(flip.to)]->topics.end()) {
+      missing.push_back(name);
+    } else if (there->second.partitions.size() != topic->partitions.size()) {
+      uneven.push_back(name + " (" + std::to_string(topic->partitions.size()) + " here, " + std::to_string(there->second.partitions.size()) + " there)");
+    }
+    for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
+      for (const Cluster c : both_clusters) {
+        const RealPartition& p = topic->partitions[i].real[index_of(c)];
+        const std::string place = place_name(name, static_cast<PartitionIndex>(i)) + " on " + std::string(to_string(c));
+        if (p.leader < 0) leaderless.push_back(place);
+        if (p.isr.size() < p.replicas.size()) behind.push_back(place);
+      }
+    }
+  }
+  const std::string to_name(to_string(flip.to));
+  gate(flip, "topics_exist", missing.empty(), missing.empty() ? "every topic exists on both clusters" : "missing on the " + to_name + " cluster: " + some_of(missing));
+  gate(flip, "partition_counts", uneven.empty(), uneven.empty() ? "equal on both clusters" : "different: " + some_of(uneven));
+  gate(flip, "leaders", leaderless.empty(), leaderless.empty() ? "every partition has one" : "without a leader: " + some_of(leaderless));
+  gate(flip, "in_sync_replicas", behind.empty(), behind.empty() ? "complete" : "replicas out of sync: " + some_of(behind));
+  co_await transaction_gate(flip);
+  find_places(flip);
+  co_return true;
+}
+
+// Transactions are not carried over: a route on which any transactional id is known stays where it is.
+Task<> Controller::Impl::transaction_gate(Flip& flip) {
+  std::set<std::string> ids;
+  const auto version = version_of(flip.from, ApiKey::ListTransactions, {0, 1});
+  bool complete = version.has_value();
+  if (version) {
+    std::vector<NodeId> nodes;
+    for (const auto& [id, address] : images_[index_of(flip.from)]->brokers) nodes.push_back(id);
+    for (const NodeId node : nodes) {
+      ListTransactionsRequest ask;
+      const auto answer = co_await ask_for<ListTransactionsResponse>(flip.from, node, *version, ask, answer_ms);
+      complete = complete && answer && answer->error_code == 0;
+      if (!answer) continue;
+      for (const auto& t : answer->transaction_states) ids.insert(t.transactional_id);
+    }
+  }
+  const std::vector<std::string> names(ids.begin(), ids.end());
+  if (!names.empty()) {
+    gate(flip, "transactions", false, "transactional ids are known here and cannot be carried over yet: " + some_of(names));
+  } else if (!complete && version) {
+    gate(flip, "transactions", false, "not every broker answered what transactional ids it knows");
+  } else {
+    gate(flip, "transactions", true, version ? "no transactional id is known" : "the cluster is too old to list transactional ids; open transactions are looked for at the boundary");
+  }
+}
+
+// --- fence, drain ---
+
+Task<bool> Controller::Impl::fence_and_drain(Flip& flip) {
+  begin_step(flip, "fence");
+  flip.fenced_at = now_;
+  set_phase(flip.route.id, RoutePhase::fenced);
+  const std::uint64_t revision = revision_;
+  {
+    Until fenced(*this, [this, revision] {
+      return std::all_of(workers_.begin(), workers_.end(), [revision](const WorkerView& w) { return w.revision >= revision; });
+    }, now_ + options_.drain_timeout_ms);
+    const bool all = co_await fenced;
+    if (!all) {
+      fail(flip, "a worker did not take the fence in time");
+      co_return false;
+    }
+  }
+  io_.passed("fence");
+  begin_step(flip, "drain");
+  const std::string name = flip.route.name;
+  {
+    Until drained(*this, [this, name, revision] {
+      return std::all_of(workers_.begin(), workers_.end(), [&name, revision](const WorkerView& w) {
+        const auto load = w.routes.find(name);
+        return w.revision >= revision && (load == w.routes.end() || load->second.writes_in_flight == 0);
+      });
+    }, now_ + options_.drain_timeout_ms);
+    const bool all = co_await drained;
+    if (!all) {
+      fail(flip, "writes that were forwarded before the fence were not answered in time; nothing was changed");
+      co_return false;
+    }
+  }
+  io_.passed("drain");
+  co_return true;
+}
+
+// --- boundary ---
+
+// The log ends (or high watermarks) of all places, one request per leader, all in flight together.
+Task<bool> Controller::Impl::log_ends(Flip& flip, bool old_side, std::int32_t replica, std::vector<Offset>& ends) {
+  const Cluster cluster = old_side ? flip.from : flip.to;
+  const auto version = version_of(cluster, ApiKey::ListOffsets, {4, 7});
+  if (!version) {
+    fail(flip, "the " + std::string(to_string(cluster)) + " cluster is too old to be asked for its log ends");
+    co_return false;
+  }
+  std::map<NodeId, std::vector<std::size_t>> by_leader;
+  for (std::size_t i = 0; i < flip.places.size(); ++i) by_leader[old_side ? flip.places[i].old_leader : flip.places[i].new_leader].push_back(i);
+  std::vector<std::pair<NodeId, Pending>> asked;
+  for (const auto& [leader, at] : by_leader) {
+    ListOffsetsRequest ask_body;
+    ask_body.replica_id = replica;
+    for (const std::size_t i : at) {
+      const Flip::Place& place = flip.places[i];
+      if (ask_body.topics.empty() || ask_body.topics.back().name != place.topic) ask_body.topics.emplace_back().name = place.topic;
+      auto& p = ask_body.topics.back().partitions.emplace_back();
+      p.partition_index = place.partition;
+      p.current_leader_epoch = old_side ? place.old_epoch : place.new_epoch;
+      p.timestamp = latest;
+    }
+    asked.emplace_back(leader, ask(cluster, leader, ApiKey::ListOffsets, *version, encode(ask_body, *version), answer_ms));
+  }
+  ends.assign(flip.places.size(), -1);
+  for (auto& [leader, pending] : asked) {
+    const auto answer = co_await answer_to<ListOffsetsResponse>(pending, *version, answer_ms);
+    if (!answer) {
+      fail(flip, "broker " + std::to_string(leader) + " of the " + std::string(to_string(cluster)) + " cluster did not say its log ends");
+      co_return false;
+    }
+    std::map<std::pair<std::string, PartitionIndex>, const ListOffsetsResponse::ListOffsetsPartitionResponse*> rows;
+    for (const auto& t : answer->topics) {
+      for (const auto& p : t.partitions) rows[{t.name, p.partition_index}] = &p;
+    }
+    for (const std::size_t i : by_leader[leader]) {
+      const auto row = rows.find({flip.places[i].topic, flip.places[i].partition});
+      if (row == rows.end() || row->second->error_code != 0) {
+        const std::int16_t error = row == rows.end() ? -1 : row->second->error_code;
+        fail(flip, place_name(flip.places[i].topic, flip.places[i].partition) + " on the " + std::string(to_string(cluster)) + " cluster: " + std::string(error_name(error)));
+        wanted_at_[index_of(cluster)] = now_;
+        co_return false;
+      }
+      ends[i] = row->second->offset;
+    }
+  }
+  co_return true;
+}
+
+Task<bool> Controller::Impl::producer_states(Flip& flip) {
+  const auto version = version_of(flip.from, ApiKey::DescribeProducers, {0, 0});
+  if (!version) {
+    // Before 2.8: a retry whose answer was lost is then not recognised; said in the report.
+    gate(flip, "producer_state", true, "the old home is too old to describe producers: a retry of a batch whose answer was lost may be written twice");
+    co_return true;
+  }
+  std::map<NodeId, std::vector<std::size_t>> by_leader;
+  for (std::size_t i = 0; i < flip.places.size(); ++i) by_leader[flip.places[i].old_leader].push_back(i);
+  std::vector<std::pair<NodeId, Pending>> asked;
+  for (const auto& [leader, at] : by_leader) {
+    DescribeProducersRequest ask_body;
+    for (const std::size_t i : at) {
+      if (ask_body.topics.empty() || ask_body.topics.back().name != flip.places[i].topic) ask_body.topics.emplace_back().name = flip.places[i].topic;
+      ask_body.topics.back().partition_indexes.push_back(flip.places[i].partition);
+    }
+    asked.emplace_back(leader, ask(flip.from, leader, ApiKey::DescribeProducers, *version, encode(ask_body, *version), answer_ms));
+  }
+  std::map<std::pair<std::string, PartitionIndex>, std::size_t> index;
+  for (std::size_t i = 0; i < flip.places.size(); ++i) index[{flip.places[i].topic, flip.places[i].partition}] = i;
+  std::size_t answered = 0;
+  for (auto& [leader, pending] : asked) {
+    const auto answer = co_await answer_to<DescribeProducersResponse>(pending, *version, answer_ms);
+    if (!answer) {
+      fail(flip, "broker " + std::to_string(leader) + " did not describe its producers");
+      co_return false;
+    }
+    for (const auto& t : answer->topics) {
+      for (const auto& p : t.partitions) {
+        const auto at = index.find({t.name, p.partition_index});
+        if (at == index.end() || p.error_code != 0) {
+          fail(flip, place_name(t.name, p.partition_index) + ": " + p.error_message.value_or(std::string(error_name(p.error_code))));
+          co_return false;
+        }
+        Flip::Place& place = flip.places[at->second];
+        const PartitionView* view = snapshot_->partition(t.name, p.partition_index);
+        if (!view) co_return false;
+        const std::int32_t generation = view->log.open_segment().generation;
+        place.producers = view->producers ? std::make_shared<ProducerTable>(*view->producers) : std::make_shared<ProducerTable>();
+        for (const auto& producer : p.active_producers) {
+          if (producer.current_txn_start_offset >= 0) {
+            fail(flip, place_name(t.name, p.partition_index) + " has an open transaction of producer " + std::to_string(producer.producer_id));
+            co_return false;
+          }
+          const auto id = virtual_from_wire(producer.producer_id, flip.from, generation);
+          if (!id || producer.last_sequence < 0) continue;  // written in another segment, or not through a proxy
+          (*place.producers)[*id] = {static_cast<ProducerEpoch>(producer.producer_epoch), producer.last_sequence, generation};
+        }
+        ++answered;
+      }
+    }
+  }
+  if (answered == flip.places.size()) co_return true;
+  fail(flip, "not every partition's producers were described");
+  co_return false;
+}
+
+// From the cluster's own word: log end; high watermark caught up; producers; log end again, unmoved.
+Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
+  begin_step(flip, "boundary");
+  std::vector<Offset> ends, marks, again;
+  for (;;) {
+    const bool asked = co_await log_ends(flip, true, debug_replica, ends);
+    if (!asked) co_return false;
+    for (;;) {
+      const bool marked = co_await log_ends(flip, true, consumer_replica, marks);
+      if (!marked) co_return false;
+      std::vector<std::string> behind;
+      for (std::size_t i = 0; i < ends.size(); ++i) {
+        if (marks[i] < ends[i]) behind.push_back(place_name(flip.places[i].topic, flip.places[i].partition));
+      }
+      if (behind.empty()) break;
+      if (now_ >= deadline) {
+        fail(flip, "replicas did not catch up with the log end in time: " + some_of(behind));
+        co_return false;
+      }
+      Until pause(*this, [] { return false; }, now_ + 5);
+      co_await pause;
+    }
+    const bool described = co_await producer_states(flip);
+    if (!described) co_return false;
+    const bool asked_again = co_await log_ends(flip, true, debug_replica, again);
+    if (!asked_again) co_return false;
+    if (again == ends) break;
+    if (now_ >= deadline) {
+      fail(flip, "the log end keeps moving under the fence: something writes past the proxy");
+      co_return false;
+    }
+  }
+  std::vector<Offset> starts;
+  const bool new_side = co_await log_ends(flip, false, debug_replica, starts);
+  if (!new_side) co_return false;
+  for (std::size_t i = 0; i < flip.places.size(); ++i) {
+    flip.places[i].old_end = ends[i];
+    flip.places[i].new_end = starts[i];
+  }
+  io_.passed("boundary");
+  co_return true;
+}
+
+// The state after the flip, and its report.
+void Controller::Impl::splice(Flip& flip) {
+  for (const Flip::Place& place : flip.places) {
+    const TopicView& view = *snapshot_->topics.at(place.topic);
+    TopicState& topic = flip.topics[place.topic];
+    topic.virtual_id = view.virtual_id;
+    topic.real_id = view.real_id;
+    if (topic.partitions.size() < view.partitions.size()) topic.partitions.resize(view.partitions.size());
+    const auto at = static_cast<std::size_t>(place.partition);
+    const VirtualLog& before = view.partitions[at].log;
+    TopicState::Partition& after = topic.partitions[at];
+    after.log = before.flipped(place.old_end, place.old_epoch, flip.to, place.new_end, place.new_epoch);
+    after.producers = place.producers ? place.producers : std::make_shared<ProducerTable>();
+    flip.report.partitions.push_back({place.topic, place.partition, after.log.open_segment().virtual_base, place.old_end, place.new_end});
+  }
+}
+
+// --- record ---
+
+Task<bool> Controller::Impl::record(Flip& flip, Millis deadline) {
+  begin_step(flip, "record");
+  io_.passed("record_before");
+  if (now_ >= deadline) {
+    fail(flip, "the hold budget was used up before the flip record");
+    co_return false;
+  }
+  const bool written = co_await write_flip(flip, flip.from, false, deadline);
+  if (written) io_.passed("record_after");
+  co_return written;
+}
+
+Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, Millis deadline) {
+  const std::string parts_id = options_.proxy_id + "/flip/" + std::to_string(next_id_++);
+  const std::vector<Bytes> parts = control_record::topic_parts(parts_id, flip.topics);
+  for (const Bytes& part : parts) {
+    const bool written = co_await append_part(log, part, deadline);
+    if (!written) {
+      fail(flip, "the control topic on the " + std::string(to_string(log)) + " cluster did not take the flip's state");
+      co_return false;
+    }
+  }
+  RouteState after = flip.route;
+  after.home = flip.to;
+  after.generation = flip.route.generation + 1;
+  const std::size_t count = parts.size();
+  const Encode encode = [&after, &parts_id, count, opening](const control_record::Chain& chain) {
+    return opening ? control_record::open(chain, after, parts_id, count) : control_record::close(chain, after, parts_id, count);
+  };
+  const Written written = co_await append(log, encode, deadline);
+  if (written == Written::accepted) co_return true;
+  if (written == Written::unknown) {
+    co_await settle_doubt(log);
+    const RouteState* now_route = state_.route(flip.route.name);
+    if (now_route && now_route->generation == after.generation && now_route->home == flip.to) co_return true;
+  }
+  fail(flip, "the flip record was not accepted on the " + std::string(to_string(log)) + " cluster: another change came first");
+  co_return false;
+}
+
+// A record whose fate is unknown: one that names the same predecessor can only be accepted if that one was not, and once
+// it was read back the doubt is over. Until then the route stays fenced.
+Task<bool> Controller::Impl::settle_doubt(Cluster log) {
+  const Encode encode = [](const control_record::Chain& chain) { return control_record::nothing(chain); };
+  for (;;) {
+    const Written written = co_await append(log, encode, now_ + answer_ms);
+    if (written != Written::unknown) co_return true;
+    io_.log("warn", "flip_record_in_doubt", {{"cluster", std::string(to_string(log))}});
+  }
+}
+
+// --- open, release ---
+
+Task<> Controller::Impl::open_and_release(Flip& flip) {
+  running_step_[flip.route.id] = "open";
+  for (;;) {
+    const RouteState* route = state_.route(flip.route.name);
+    if (!route || (route->opened && route->generation > flip.route.generation)) break;
+    const bool opened = co_await write_flip(flip, flip.to, true, now_ + answer_ms);
+    if (opened) break;
+    Until pause(*this, [] { return false; }, now_ + 100);
+    co_await pause;
+  }
+  flip.report.error.clear();
+  io_.passed("open");
+  begin_step(flip, "release");
+  set_phase(flip.route.id, RoutePhase::releasing);
+  const std::uint64_t revision = revision_;
+  const std::string name = flip.route.name;
+  {
+    Until released(*this, [this, name, revision] {
+      return std::all_of(workers_.begin(), workers_.end(), [&name, revision](const WorkerView& w) {
+        const auto load = w.routes.find(name);
+        return w.revision >= revision && (load == w.routes.end() || load->second.held == 0);
+      });
+    }, now_ + release_ms);
+    co_await released;
+  }
+  set_phase(flip.route.id, RoutePhase::open);
+  io_.passed("release");
+}
+
+// A driver that died between the two records left a route closed and not open: anybody may open it, once.
+Task<> Controller::Impl::finish_open_flips() {
+  for (;;) {
+    std::optional<RouteState> closed;
+    for (const auto& [id, route] : state_.routes) {
+      const bool mine = running_step_.contains(id);
+      if (!route.opened && !mine && caught_up_[index_of(route.home)] && images_[index_of(route.home)]->reachable) closed = route;
+    }
+    if (closed) {
+      Flip flip;
+      flip.to = closed->home;
+      flip.from = other(closed->home);
+      flip.route = *closed;
+      flip.route.home = flip.from;
+      flip.route.generation = closed->generation - 1;
+      for (const auto& [name, topic] : state_.topics) {
+        if (state_.route_of(name).id == closed->id) flip.topics[name] = topic;
+      }
+      io_.log("info", "flip_resumed", {{"route", closed->name}, {"to", std::string(to_string(closed->home))}});
+      running_step_[closed->id] = "open";
+      co_await open_and_release(flip);
+      running_step_.erase(closed->id);
+    }
+    Until again(*this, [] { return false; }, now_ + 200);
+    co_await again;
+  }
+}
+
+}  // namespace crossover::proxy

@@ -1,0 +1,134 @@
+// Builds the picture that sessions work from out of control state and the clusters' images.
+#include <algorithm>
+#include <limits>
+
+#include "proxy/api_policy.h"
+#include "proxy/controller_core.h"
+
+namespace crossover::proxy {
+
+bool Controller::Impl::hidden(const std::string& topic) const { return topic.starts_with("__crossover"); }
+
+void Controller::Impl::publish() {
+  auto next = std::make_shared<Snapshot>();
+  next->revision = ++revision_;
+  next->virtual_cluster_id = state_.cluster_id;
+  next->advertised_host = options_.advertised_host;
+  next->images = images_;
+  next->lease_until = std::numeric_limits<Millis>::max();
+  for (const Cluster c : both_clusters) {
+    const auto& recorded = state_.versions[index_of(c)];
+    next->versions[index_of(c)] = recorded ? std::make_shared<const ClusterVersions>(*recorded) : versions_[index_of(c)];
+  }
+  fill_brokers(*next);
+  fill_routes(*next);
+  fill_topics(*next);
+  // Nothing is announced, so nothing is answered, before it is known what this virtual cluster is.
+  const bool known = !state_.cluster_id.empty() && any_log_ready() && state_.versions[0] &&
+                     (state_.versions[1] || !images_[1]->reachable);
+  if (known) next->announced = announced_versions(*next->versions[0], *next->versions[1]);
+  snapshot_ = next;
+  io_.publish(std::move(next));
+}
+
+void Controller::Impl::fill_brokers(Snapshot& snapshot) const {
+  for (const auto& [id, record] : state_.brokers) {
+    const ClusterImage& image = *images_[index_of(record.cluster)];
+    const auto real = image.brokers.find(record.real_id);
+    VirtualBroker& broker = snapshot.brokers[id];
+    broker.id = id;
+    broker.cluster = record.cluster;
+    broker.real_id = record.real_id;
+    broker.port = record.port;
+    // While a cluster was never seen its brokers are announced as recorded: clients keep what they know.
+    broker.present = !image.known || real != image.brokers.end();
+    if (real != image.brokers.end()) broker.rack = real->second.rack;
+    snapshot.virtual_of[index_of(record.cluster)][record.real_id] = id;
+  }
+}
+
+void Controller::Impl::fill_routes(Snapshot& snapshot) const {
+  std::vector<const RouteState*> ordered{&state_.routes.at(default_route)};
+  for (const auto& [id, route] : state_.routes) {
+    if (id != default_route) ordered.push_back(&route);
+  }
+  for (const RouteState* route : ordered) {
+    RouteView& view = snapshot.routes.emplace_back();
+    view.name = route->name;
+    view.home = route->home;
+    view.generation = route->generation;
+    // Closed on the old home but not yet open on the new one: nobody may write.
+    if (!route->opened) view.phase = RoutePhase::fenced;
+    if (const auto phase = phases_.find(route->id); phase != phases_.end() && route->opened) {
+      view.phase = phase->second.phase;
+      view.fence = phase->second.fence;
+    }
+  }
+}
+
+void Controller::Impl::fill_topics(Snapshot& snapshot) const {
+  std::set<std::string> names;
+  for (const auto& image : images_) {
+    for (const auto& [name, topic] : image->topics) names.insert(name);
+  }
+  for (const auto& [name, topic] : state_.topics) names.insert(name);
+  for (const std::string& name : names) {
+    if (hidden(name)) continue;
+    auto view = std::make_shared<TopicView>();
+    view->name = name;
+    std::array<const RealTopic*, 2> real{};
+    for (const Cluster c : both_clusters) {
+      const auto found = images_[index_of(c)]->topics.find(name);
+      if (found == images_[index_of(c)]->topics.end()) continue;
+      real[index_of(c)] = &found->second;
+      view->exists[index_of(c)] = true;
+      view->real_id[index_of(c)] = found->second.id;
+      view->internal = view->internal || found->second.internal;
+    }
+    // Internal topics (offsets, transactions) belong to the coordinators' cluster and are never flipped.
+    const RouteState& route = state_.route_of(name);
+    const Cluster home = view->internal ? snapshot.groups_home : route.home;
+    const auto recorded = state_.topics.find(name);
+    const RealTopic* at_home = real[index_of(home)];
+    if (!at_home && recorded == state_.topics.end()) continue;
+    for (std::size_t i = 0; i < snapshot.routes.size(); ++i) {
+      if (snapshot.routes[i].name == route.name) view->route = i;
+    }
+    const bool flipped = recorded != state_.topics.end() && !view->internal;
+    view->virtual_id = flipped ? recorded->second.virtual_id : at_home ? at_home->id : Uuid{};
+    if (flipped) {
+      for (const Cluster c : both_clusters) {
+        if (!view->exists[index_of(c)]) view->real_id[index_of(c)] = recorded->second.real_id[index_of(c)];
+        // An unreachable cluster's image may be missing altogether; that does not mean its topics are.
+        if (!images_[index_of(c)]->known) view->exists[index_of(c)] = true;
+      }
+    }
+    std::size_t count = at_home ? at_home->partitions.size() : 0;
+    if (flipped) count = std::max(count, recorded->second.partitions.size());
+    view->partitions.resize(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      PartitionView& p = view->partitions[i];
+      for (const Cluster c : both_clusters) {
+        if (real[index_of(c)] && i < real[index_of(c)]->partitions.size()) p.real[index_of(c)] = real[index_of(c)]->partitions[i];
+      }
+      if (flipped && i < recorded->second.partitions.size()) {
+        p.log = recorded->second.partitions[i].log;
+        p.producers = recorded->second.partitions[i].producers;
+      } else {
+        p.log = VirtualLog::identity(home);  // also a partition that was added since
+      }
+    }
+    if (!view->virtual_id.is_zero()) snapshot.topics_by_id[view->virtual_id] = view;
+    snapshot.topics[name] = std::move(view);
+  }
+}
+
+void Controller::Impl::set_phase(const std::string& route_id, RoutePhase phase) {
+  Phase& p = phases_[route_id];
+  if (phase == RoutePhase::fenced) p.fence = next_fence_++;
+  p.phase = phase;
+  if (phase == RoutePhase::open) phases_.erase(route_id);
+  publish();
+}
+
+}  // namespace crossover::proxy

@@ -1,0 +1,288 @@
+// Follows both clusters (brokers, topics, versions) and keeps what every proxy must know in both control topics.
+#include <algorithm>
+
+#include "protocol/messages.h"
+#include "proxy/controller_core.h"
+
+namespace crossover::proxy {
+
+using namespace protocol;
+
+namespace {
+
+constexpr Millis answer_ms = 5'000;
+constexpr Millis retry_ms = 500;
+constexpr Millis stranger_period_ms = 2'000;
+
+ClusterVersions versions_of(const ApiVersionsResponse& answer) {
+  ClusterVersions v;
+  for (const auto& row : answer.api_keys) {
+    if (row.min_version <= row.max_version) v.apis[static_cast<ApiKey>(row.api_key)] = {row.min_version, row.max_version};
+  }
+  for (const auto& row : answer.supported_features) v.supported_features[row.name] = {row.min_version, row.max_version};
+  for (const auto& row : answer.finalized_features) v.finalized_features[row.name] = row.max_version_level;
+  return v;
+}
+
+RealTopic topic_of(const MetadataResponse::MetadataResponseTopic& row) {
+  RealTopic topic;
+  topic.id = row.topic_id;
+  topic.internal = row.is_internal;
+  for (const auto& p : row.partitions) {
+    const auto at = static_cast<std::size_t>(p.partition_index);
+    constexpr std::size_t most = 1'000'000;
+    if (p.partition_index < 0 || at > most) continue;
+    if (topic.partitions.size() <= at) topic.partitions.resize(at + 1);
+    RealPartition& out = topic.partitions[at];
+    out.leader = p.leader_id;
+    out.leader_epoch = p.leader_epoch;
+    out.error = p.error_code;
+    out.replicas = p.replica_nodes;
+    out.isr = p.isr_nodes;
+    out.offline = p.offline_replicas;
+  }
+  return topic;
+}
+
+std::shared_ptr<ClusterImage> image_of(const MetadataResponse& answer) {
+  auto image = std::make_shared<ClusterImage>();
+  image->known = image->reachable = true;
+  image->cluster_id = answer.cluster_id.value_or("");
+  image->controller = answer.controller_id;
+  for (const auto& b : answer.brokers) image->brokers[b.node_id] = {b.host, b.port, b.rack};
+  for (const auto& t : answer.topics) {
+    if (t.error_code == 0 && t.name) image->topics[*t.name] = topic_of(t);
+  }
+  return image;
+}
+
+}  // namespace
+
+std::optional<Version> Controller::Impl::version_of(Cluster cluster, ApiKey api, VersionRange wanted) const {
+  const auto spoken = versions_[index_of(cluster)]->apis.find(api);
+  if (spoken == versions_[index_of(cluster)]->apis.end()) return std::nullopt;
+  const Version last = std::min(wanted.last, spoken->second.last);
+  return last < std::max(wanted.first, spoken->second.first) ? std::nullopt : std::optional(last);
+}
+
+Task<> Controller::Impl::watch(Cluster cluster) {
+  const std::size_t at = index_of(cluster);
+  for (;;) {
+    const Millis asked_at = now_;
+    bool ok = versions_fresh_[at];
+    if (!ok) ok = co_await refresh_versions(cluster);
+    if (ok) ok = co_await refresh_image(cluster);
+    if (!ok) {
+      const bool was = images_[at]->reachable;
+      auto image = std::make_shared<ClusterImage>(*images_[at]);
+      image->reachable = false;
+      image->asked_at = asked_at;
+      images_[at] = std::move(image);
+      versions_fresh_[at] = false;
+      if (was) io_.log("warn", "cluster_unreachable", {{"cluster", std::string(to_string(cluster))}});
+      publish();
+    }
+    const Millis next = now_ + (ok ? options_.refresh_ms : retry_ms);
+    Until due(*this, [this, at, ok] { return ok && wanted_at_[at] > images_[at]->asked_at; }, next);
+    co_await due;
+  }
+}
+
+Task<bool> Controller::Impl::refresh_versions(Cluster cluster) {
+  ApiVersionsRequest ask;
+  ask.client_software_name = "crossover";
+  ask.client_software_version = "0.1.0";
+  constexpr Version flexible = 3;  // since Kafka 2.4
+  const auto answer = co_await ask_for<ApiVersionsResponse>(cluster, any_node, flexible, ask, answer_ms);
+  if (!answer || answer->error_code != 0) co_return false;
+  versions_[index_of(cluster)] = std::make_shared<ClusterVersions>(versions_of(*answer));
+  versions_fresh_[index_of(cluster)] = true;
+  co_return true;
+}
+
+Task<bool> Controller::Impl::refresh_image(Cluster cluster) {
+  const std::size_t at = index_of(cluster);
+  const auto version = version_of(cluster, ApiKey::Metadata, {7, 12});
+  if (!version) co_return false;
+  MetadataRequest ask;
+  ask.topics.reset();
+  ask.allow_auto_topic_creation = false;
+  const Millis asked_at = now_;
+  const auto answer = co_await ask_for<MetadataResponse>(cluster, any_node, *version, ask, answer_ms);
+  if (!answer || answer->brokers.empty()) co_return false;
+  auto image = image_of(*answer);
+  image->asked_at = asked_at;
+  if (!images_[at]->reachable) {
+    io_.log("info", "cluster_reachable", {{"cluster", std::string(to_string(cluster))}, {"brokers", std::to_string(image->brokers.size())},
+                                          {"topics", std::to_string(image->topics.size())}});
+  }
+  images_[at] = std::move(image);
+  publish();
+  co_return true;
+}
+
+// --- what must stand in the control topics ---
+
+Task<> Controller::Impl::keep_records() {
+  for (;;) {
+    bool busy = false;
+    for (const Cluster log : both_clusters) {
+      if (!caught_up_[index_of(log)] || !images_[index_of(log)]->reachable) continue;
+      if (logs_[index_of(log)].newer_seen()) continue;  // a newer proxy writes there: this one only follows
+      const bool wrote = co_await keep_records_of(log);
+      busy = busy || wrote;
+    }
+    const std::uint64_t seen = revision_;
+    Until changed(*this, [this, seen, busy] { return busy || revision_ != seen; }, now_ + 1'000);
+    co_await changed;
+  }
+}
+
+// Writes the first fact that this log lacks; true when it wrote.
+Task<bool> Controller::Impl::keep_records_of(Cluster log) {
+  const ControlState& here = logs_[index_of(log)].state();
+  const Millis deadline = now_ + answer_ms;
+  Encode encode;
+  if (here.cluster_id.empty()) {
+    // The source's log names the virtual cluster; the target's repeats it.
+    if (state_.cluster_id.empty() && log != Cluster::source) co_return false;
+    std::string id = state_.cluster_id;
+    if (id.empty()) {
+      Uuid fresh;
+      std::uint64_t x = options_.seed * 0x9e3779b97f4a7c15u + 0x2545f4914f6cdd1du;
+      for (auto& byte : fresh.bytes) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        byte = static_cast<std::uint8_t>(x >> 32);
+      }
+      fresh.bytes[0] &= 0x7f;  // some tools take a leading dash for an option
+      id = to_string(fresh);
+    }
+    encode = [id](const control_record::Chain& chain) { return control_record::identity(chain, id); };
+    co_return co_await append(log, encode, deadline) == Written::accepted;
+  }
+  // Virtual broker ids of source are even, of target odd, so that each log can hand them out alone.
+  for (const auto& [node, address] : images_[index_of(log)]->brokers) {
+    const bool known = std::any_of(state_.brokers.begin(), state_.brokers.end(), [log, node](const auto& entry) {
+      return entry.second.cluster == log && entry.second.real_id == node;
+    });
+    if (known) continue;
+    NodeId id = static_cast<NodeId>(index_of(log));
+    while (state_.brokers.contains(id)) id += 2;
+    if (id >= options_.port_count) co_return false;
+    const BrokerRecord broker{log, node, options_.first_port + id};
+    encode = [id, broker](const control_record::Chain& chain) { return control_record::broker(chain, id, broker); };
+    const bool written = co_await append(log, encode, deadline) == Written::accepted;
+    if (written) io_.log("info", "virtual_broker", {{"id", std::to_string(id)}, {"cluster", std::string(to_string(log))},
+                                                    {"node", std::to_string(broker.real_id)}, {"port", std::to_string(broker.port)}});
+    co_return written;
+  }
+  for (const auto& [id, broker] : state_.brokers) {
+    if (here.brokers.contains(id)) continue;
+    const NodeId missing = id;
+    const BrokerRecord copy = broker;
+    encode = [missing, copy](const control_record::Chain& chain) { return control_record::broker(chain, missing, copy); };
+    co_return co_await append(log, encode, deadline) == Written::accepted;
+  }
+  for (const Cluster c : both_clusters) {
+    if (!versions_fresh_[index_of(c)] || here.versions[index_of(c)]) continue;
+    const ClusterVersions versions = state_.versions[index_of(c)].value_or(*versions_[index_of(c)]);
+    encode = [c, versions](const control_record::Chain& chain) { return control_record::versions(chain, c, versions); };
+    co_return co_await append(log, encode, deadline) == Written::accepted;
+  }
+  if (here.routes_revision < state_.routes_revision) {
+    const ControlState all = state_;
+    encode = [&all](const control_record::Chain& chain) { return control_record::routes(chain, all); };
+    co_return co_await append(log, encode, deadline) == Written::accepted;
+  }
+  for (const auto& [name, topic] : here.topics) {
+    // A topic deleted and made anew behind the proxy's back is another topic: its virtual log ends.
+    const Cluster home = state_.route_of(name).home;
+    const ClusterImage& image = *images_[index_of(home)];
+    const auto real = image.topics.find(name);
+    const bool gone = image.reachable && real == image.topics.end();
+    const bool another = image.reachable && !gone && !real->second.id.is_zero() && real->second.id != topic.real_id[index_of(home)];
+    if (!another && !gone) continue;
+    const std::string forgotten = name;
+    const Uuid id = topic.virtual_id;
+    io_.log("warn", "virtual_log_ended", {{"topic", name}, {"reason", gone ? "deleted" : "recreated"}});
+    encode = [forgotten, id](const control_record::Chain& chain) { return control_record::forget(chain, forgotten, id); };
+    co_return co_await append(log, encode, deadline) == Written::accepted;
+  }
+  constexpr std::size_t records_between_snapshots = 1'000;
+  if (logs_[index_of(log)].records_since_snapshot() > records_between_snapshots) {
+    const ControlState all = state_;
+    const std::string parts_id = options_.proxy_id + "/snapshot/" + std::to_string(next_id_++);
+    const std::vector<Bytes> parts = control_record::topic_parts(parts_id, all.topics);
+    for (const Bytes& part : parts) {
+      const bool written = co_await append_part(log, part, deadline);
+      if (!written) co_return false;
+    }
+    const std::size_t count = parts.size();
+    encode = [&all, parts_id, count](const control_record::Chain& chain) { return control_record::snapshot(chain, all, parts_id, count); };
+    const bool written = co_await append(log, encode, deadline) == Written::accepted;
+    if (written) io_.trim_control(log, logs_[index_of(log)].snapshot_from());
+    co_return written;
+  }
+  co_return false;
+}
+
+// --- writes that lie in no open segment ---
+
+Task<> Controller::Impl::watch_strangers() {
+  for (;;) {
+    Until due(*this, [] { return false; }, now_ + stranger_period_ms);
+    co_await due;
+    if (running_step_.empty()) co_await look_for_strangers();
+  }
+}
+
+Task<bool> Controller::Impl::look_for_strangers() {
+  struct Closed {
+    std::string topic;
+    PartitionIndex partition;
+    Segment segment;
+    NodeId leader;
+  };
+  std::map<std::pair<Cluster, NodeId>, std::vector<Closed>> by_leader;
+  for (const auto& [name, topic] : snapshot_->topics) {
+    for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
+      const PartitionView& p = topic->partitions[i];
+      const Cluster away = other(p.log.home());
+      const auto& segments = p.log.segments();
+      // What its latest closed segment there does not explain was written past the proxy.
+      const auto last = std::find_if(segments.rbegin(), segments.rend(), [away](const Segment& s) { return s.cluster == away; });
+      const NodeId leader = p.real[index_of(away)].leader;
+      if (last == segments.rend() || leader < 0) continue;
+      by_leader[{away, leader}].push_back({name, static_cast<PartitionIndex>(i), *last, leader});
+    }
+  }
+  std::vector<Stranger> found;
+  for (const auto& [at, places] : by_leader) {
+    const auto version = version_of(at.first, ApiKey::ListOffsets, {1, 7});
+    if (!version || !images_[index_of(at.first)]->reachable) continue;
+    ListOffsetsRequest ask;
+    ask.replica_id = -1;
+    for (const Closed& place : places) {
+      auto& t = ask.topics.emplace_back();
+      t.name = place.topic;
+      auto& p = t.partitions.emplace_back();
+      p.partition_index = place.partition;
+      p.timestamp = -1;
+    }
+    const auto answer = co_await ask_for<ListOffsetsResponse>(at.first, at.second, *version, ask, answer_ms);
+    if (!answer) continue;
+    for (std::size_t i = 0; i < answer->topics.size() && i < places.size(); ++i) {
+      if (answer->topics[i].partitions.empty() || answer->topics[i].name != places[i].topic) continue;
+      const auto& row = answer->topics[i].partitions[0];
+      const Offset end = places[i].segment.real_end();
+      if (row.error_code == 0 && row.offset > end) found.push_back({places[i].topic, places[i].partition, at.first, end, row.offset - end});
+    }
+  }
+  if (found.size() > strangers_.size()) {
+    io_.log("warn", "writes_past_the_proxy", {{"partitions", std::to_string(found.size())}, {"topic", found.back().topic}});
+  }
+  strangers_ = std::move(found);
+  co_return true;
+}
+
+}  // namespace crossover::proxy
