@@ -7,6 +7,7 @@
 #include "protocol/codec.h"
 #include "proxy/control_state.h"
 #include "proxy/controller.h"
+#include "proxy/session.h"
 #include "proxy/task.h"
 
 namespace crossover::proxy {

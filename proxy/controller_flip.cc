@@ -6,6 +6,7 @@
 // After the record only forward: whoever finds a route closed and not opened opens it (finish_open_flips).
 #include <algorithm>
 
+#include "protocol/error_code.h"
 #include "protocol/messages.h"
 #include "proxy/controller_core.h"
 #include "proxy/producer_id.h"
