@@ -9,8 +9,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 java_run() { # kafka version, class, arguments, file to leave out
-  mvn -q -B -f java -Dkafka.version="$1" -Dgolden.exclude="${4:-none}" clean compile exec:java \
-    -Dexec.mainClass="golden.$2" -Dexec.args="$3" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+  mvn -q -B -f java -Dkafka.version="$1" -Dgolden.exclude="${4:-none}" -Dgolden.target="$work/$1" \
+    compile exec:java -Dexec.mainClass="golden.$2" -Dexec.args="$3" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 }
 
 java_run "$kafka_newest" Messages "$work/kafka-clients.tsv"
@@ -19,7 +19,6 @@ for version in $kafka_older; do
   java_run "$version" Messages "$work/more.tsv $work/kafka-clients.tsv" '**/Batches.java'
   cat "$work/more.tsv" >>"$work/kafka-clients.tsv"
 done
-rm -rf java/target
 (cd go && go run . >"$work/franz-go.tsv")
 
 status=0
