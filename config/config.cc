@@ -31,10 +31,6 @@ bool is_ipv6(std::string_view host) {
   return host.size() >= 2 && host.size() <= 64 && host.find(':') != host.npos && std::ranges::all_of(host, allowed);
 }
 
-bool is_topic_name(std::string_view name) {
-  return name.size() <= 249 && name != "." && name != ".." && is_host(name);
-}
-
 template <typename Number>
 std::optional<Number> parse_number(std::string_view text) {
   Number value{};
@@ -193,10 +189,10 @@ const std::vector<Field>& fields() {
       number_field(
           "flip.drain_timeout_ms", [](auto& c) -> auto& { return c.flip.drain_timeout_ms; }, 10, 24'000),
       text_field(
-          "control.topic", [](auto& c) -> auto& { return c.control.topic; }, "a topic name", is_topic_name),
+          "control.topic", [](auto& c) -> auto& { return c.control.topic; }, "a topic name", valid_topic_name),
       text_field(
           "control.leases_topic", [](auto& c) -> auto& { return c.control.leases_topic; }, "a topic name",
-          is_topic_name),
+          valid_topic_name),
       number_field(
           "control.replication_factor", [](auto& c) -> auto& { return c.control.replication_factor; }, 0, 100),
       number_field(
@@ -368,6 +364,11 @@ std::optional<std::vector<HostPort>> parse_host_port_list(std::string_view text)
     begin = comma + 1;
   }
   return addresses;
+}
+
+bool valid_topic_name(std::string_view name) {
+  // The same alphabet as a host's.
+  return name.size() <= 249 && name != "." && name != ".." && is_host(name);
 }
 
 std::string_view to_string(LogLevel level) {

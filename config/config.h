@@ -23,6 +23,9 @@ std::optional<HostPort> parse_host_port(std::string_view text);
 // "a:1,b:2"; nullopt when it is empty or one of them is not HOST:PORT.
 std::optional<std::vector<HostPort>> parse_host_port_list(std::string_view text);
 
+// Kafka's rule: 1 to 249 of A-Z a-z 0-9 . _ - but not . and ..
+bool valid_topic_name(std::string_view name);
+
 enum class LogLevel : std::uint8_t { debug, info, warn, error };
 std::string_view to_string(LogLevel level);
 std::optional<LogLevel> parse_log_level(std::string_view text);
