@@ -81,6 +81,7 @@ DescribeConfigsResponse::DescribeConfigsResourceResult describe(const std::strin
   row.read_only = source == static_broker;
   row.config_source = source;
   row.config_type = static_cast<std::int8_t>(type);
+  row.documentation.reset();
   if (synonyms) {
     DescribeConfigsResponse::DescribeConfigsSynonym synonym;
     synonym.name = name;
@@ -115,6 +116,7 @@ DescribeConfigsResponse::DescribeConfigsResult describe_resource(
   DescribeConfigsResponse::DescribeConfigsResult answer;
   answer.resource_type = asked.resource_type;
   answer.resource_name = asked.resource_name;
+  answer.error_message.reset();
   Resource resource = find_resource(state, call.ticket.node, asked.resource_type, asked.resource_name);
   answer.error_code = code(resource.error);
   if (resource.error != ErrorCode::NONE) return answer;
@@ -197,6 +199,7 @@ void incremental_alter_configs(ClusterState& state, const Call& call, const Incr
     if (error == ErrorCode::NONE && !request.validate_only) *resource.configs = std::move(changed);
     IncrementalAlterConfigsResponse::AlterConfigsResourceResponse answer;
     answer.error_code = code(error);
+    answer.error_message.reset();
     answer.resource_type = asked.resource_type;
     answer.resource_name = asked.resource_name;
     response.responses.push_back(std::move(answer));
@@ -217,6 +220,7 @@ void alter_configs(ClusterState& state, const Call& call, const AlterConfigsRequ
     if (error == ErrorCode::NONE && !request.validate_only) *resource.configs = std::move(replacement);
     AlterConfigsResponse::AlterConfigsResourceResponse answer;
     answer.error_code = code(error);
+    answer.error_message.reset();
     answer.resource_type = asked.resource_type;
     answer.resource_name = asked.resource_name;
     response.responses.push_back(std::move(answer));

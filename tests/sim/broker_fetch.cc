@@ -91,12 +91,13 @@ FetchRead read_position(ClusterState& state, const FetchWait& wait, const FetchP
   read.data.last_stable_offset = -1;
   read.data.log_start_offset = -1;
   read.data.preferred_read_replica = -1;
+  // Null unless asked for; there are no transactions here.
+  if (!wait.read_committed) read.data.aborted_transactions.reset();
   if (found.error != ErrorCode::NONE) return read;
   const PartitionLog& log = found.partition->log;
   read.data.high_watermark = found.partition->high_watermark;
   read.data.last_stable_offset = found.partition->high_watermark;
   read.data.log_start_offset = log.start();
-  if (wait.read_committed) read.data.aborted_transactions.emplace();
   if (found.diverging) {
     read.data.diverging_epoch.epoch = found.diverging->epoch;
     read.data.diverging_epoch.end_offset = found.diverging->end;

@@ -24,7 +24,7 @@ void answer_join(ClusterState& state, const Ticket& ticket, const std::string& m
   response.error_code = code(error);
   response.generation_id = -1;
   response.member_id = member_id;
-  if (ticket.version < 7) response.protocol_name = "";
+  if (ticket.version >= 7) response.protocol_name.reset();
   respond(state, ticket, response);
 }
 

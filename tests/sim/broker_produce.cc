@@ -205,7 +205,8 @@ void init_producer_id(ClusterState& state, const Call& call, const InitProducerI
   response.producer_id = -1;
   response.producer_epoch = -1;
   if (request.transactional_id) {
-    response.error_code = code(errors::transactional_id_authorization_failed);
+    response.error_code = code(request.transactional_id->empty() ? ErrorCode::INVALID_REQUEST
+                                                                 : errors::transactional_id_authorization_failed);
     return respond(state, call.ticket, response);
   }
   // Each broker hands out ids from a block of its own. An id and epoch that the client sends along mean nothing without

@@ -95,6 +95,7 @@ void create_topics(ClusterState& state, const Call& call, const CreateTopicsRequ
     answer.num_partitions = -1;
     answer.replication_factor = -1;
     answer.configs.emplace();
+    answer.error_message.reset();
     if (error != ErrorCode::NONE) answer.error_message = std::string(protocol::error_name(code(error)));
     if (const Topic* topic = state.topic(asked.name); error == ErrorCode::NONE && topic != nullptr) {
       answer.topic_id = topic->id;

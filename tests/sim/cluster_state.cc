@@ -10,11 +10,12 @@ namespace crossover::sim {
 
 namespace {
 
-// FNV-1a: group names spread over brokers in the same way on every machine.
+// FNV-1a and a final mix: group names spread over brokers in the same way on every machine.
 std::uint64_t hash_of(const std::string& text, std::uint64_t start) {
   std::uint64_t hash = 0xcbf29ce484222325U ^ start;
   for (unsigned char byte : text) hash = (hash ^ byte) * 0x100000001b3U;
-  return hash ^ (hash >> 29);
+  hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9U;
+  return hash ^ (hash >> 31);
 }
 
 Broker make_broker(const ClusterOptions& options, int index) {

@@ -244,6 +244,7 @@ TEST_F(SimProduce, EachBrokerHandsOutIdsFromABlockOfItsOwn) {
   options.first_producer_id = 5000;
   ClusterClient other(options);
   InitProducerIdRequest request;
+  request.transactional_id.reset();
   auto ask = [&](NodeId node) { return other.ask<InitProducerIdResponse>(other.to(node), request, 4).value(); };
   EXPECT_EQ(ask(2).producer_id, 5000);
   EXPECT_EQ(ask(2).producer_id, 5001);
