@@ -185,6 +185,16 @@ TEST_F(SimMetadata, UnknownApisAndGarbageCloseTheConnection) {
   }
 }
 
+TEST_F(SimMetadata, BytesBehindARequestAreIgnored) {
+  // What librdkafka 2.16 sends for list_topics: a null array, false, false, no tags, and three bytes more.
+  ConnectionId connection = client.to(1);
+  Bytes frame = protocol::request_frame(ApiKey::Metadata, 13, 1, "rdkafka", BytesView("\0\0\0\0\1\0\0", 7));
+  client.cluster.request(connection, BytesView(frame).substr(4), 0);
+  auto response = client.receive<MetadataResponse>(connection, 13);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->topics.size(), 2u);
+}
+
 TEST_F(SimMetadata, HiddenApisAreNotServed) {
   ClusterOptions options;
   options.versions[ApiKey::DescribeCluster] = {};
