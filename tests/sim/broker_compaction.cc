@@ -1,57 +1,17 @@
 // The log cleaner (LogCleaner, MemoryRecords.filterTo): records go, offsets and batch borders stay.
 #include <map>
-#include <set>
 
 #include "protocol/crc32c.h"
 #include "protocol/wire.h"
-#include "tests/sim/broker_log.h"
+#include "tests/sim/broker_records.h"
 
 namespace crossover::sim {
 
 namespace {
 
-using protocol::Reader;
 using protocol::Writer;
 
 constexpr std::int16_t delete_horizon_bit = 0x40;  // KIP-534: base timestamp then holds the horizon
-
-struct LogRecord {
-  std::int8_t attributes = 0;
-  std::int64_t timestamp = 0;
-  std::int32_t offset_delta = 0;
-  std::optional<BytesView> key;
-  std::optional<BytesView> value;
-  BytesView headers;
-};
-
-std::optional<BytesView> nullable(Reader& in) {
-  std::int32_t size = in.varint();
-  if (size < 0) return std::nullopt;
-  return in.raw(static_cast<std::size_t>(size));
-}
-
-// nullopt when the records are compressed or do not parse: such a batch is left as it is.
-std::optional<std::vector<LogRecord>> records_of(const StoredBatch& batch) {
-  if (batch.header.compression() != 0 || batch.header.is_control()) return std::nullopt;
-  Reader in(BytesView(batch.bytes).substr(protocol::batch_header_bytes));
-  std::vector<LogRecord> records;
-  for (std::int32_t i = 0; i < batch.header.record_count; ++i) {
-    std::int32_t length = in.varint();
-    if (!in.ok() || length < 0) return std::nullopt;
-    BytesView body = in.raw(static_cast<std::size_t>(length));
-    Reader inner(body);
-    LogRecord record;
-    record.attributes = inner.int8();
-    record.timestamp = batch.header.base_timestamp + inner.varlong();
-    record.offset_delta = inner.varint();
-    record.key = nullable(inner);
-    record.value = nullable(inner);
-    if (!in.ok() || !inner.ok()) return std::nullopt;
-    record.headers = body.substr(inner.position());
-    records.push_back(record);
-  }
-  return records;
-}
 
 void put_nullable(Writer& out, const std::optional<BytesView>& value) {
   out.varint(value ? static_cast<std::int32_t>(value->size()) : -1);

@@ -2,7 +2,26 @@
 
 #include <algorithm>
 
+#include "tests/sim/broker_records.h"
+
 namespace crossover::sim {
+
+namespace {
+
+// First record at or after the timestamp that retention has left. Records are not decompressed here: a compressed batch
+// is found by its first offset, which replays some and skips none.
+std::optional<protocol::TimestampedOffset> find_in(const StoredBatch& batch, std::int64_t timestamp, Offset start) {
+  auto records = records_of(batch);
+  if (!records)
+    return protocol::TimestampedOffset{std::max(batch.header.base_offset, start), batch.header.max_timestamp};
+  for (const LogRecord& record : *records) {
+    Offset offset = batch.header.base_offset + record.offset_delta;
+    if (record.timestamp >= timestamp && offset >= start) return protocol::TimestampedOffset{offset, record.timestamp};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 void PartitionLog::assign_epoch(LeaderEpoch epoch) {
   if (!epochs_.empty() && epochs_.back().epoch >= epoch) return;
@@ -89,9 +108,9 @@ Bytes PartitionLog::read(Offset from, Offset upto, std::size_t max_bytes, bool a
 
 std::optional<protocol::TimestampedOffset> PartitionLog::find_timestamp(std::int64_t timestamp, Offset upto) const {
   for (const StoredBatch& batch : batches_) {
-    if (batch.header.max_timestamp < timestamp || batch.header.last_offset() < start_) continue;
-    auto hit = protocol::find_by_timestamp(batch.bytes, timestamp);
-    if (!hit || hit->offset < start_) continue;
+    if (batch.header.max_timestamp < timestamp) continue;
+    auto hit = find_in(batch, timestamp, start_);
+    if (!hit) continue;
     if (hit->offset >= upto) return std::nullopt;
     return hit;
   }
@@ -105,7 +124,7 @@ std::optional<protocol::TimestampedOffset> PartitionLog::max_timestamp(Offset up
     if (best == nullptr || batch.header.max_timestamp > best->header.max_timestamp) best = &batch;
   }
   if (best == nullptr) return std::nullopt;
-  return protocol::find_by_timestamp(best->bytes, best->header.max_timestamp);
+  return find_in(*best, best->header.max_timestamp, start_);
 }
 
 }  // namespace crossover::sim
