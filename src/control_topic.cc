@@ -141,11 +141,7 @@ ControlTopic::Client ControlTopic::make_client(bool producer, bool idempotent) {
   rd_kafka_conf_set_log_cb(conf, on_log);
   rd_kafka_conf_set_error_cb(conf, on_error);
   rd_kafka_conf_set_stats_cb(conf, on_statistics);
-  rd_kafka_conf_set_dr_msg_cb(conf, [](rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
-    const auto* self = static_cast<const ControlTopic*>(opaque);
-    if (message->err) self->log(LogLevel::warn, "control_append_failed", rd_kafka_err2str(message->err));
-    self->events_.append_result(reinterpret_cast<std::uintptr_t>(message->_private), !message->err);
-  });
+  if (producer) rd_kafka_conf_set_dr_msg_cb(conf, &ControlTopic::on_delivery);
   rd_kafka_t* client = rd_kafka_new(producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, text, sizeof text);
   if (!client) {
     rd_kafka_conf_destroy(conf);
@@ -157,6 +153,12 @@ ControlTopic::Client ControlTopic::make_client(bool producer, bool idempotent) {
 }
 
 // ---- producer ----
+
+void ControlTopic::on_delivery(rd_kafka_s*, const rd_kafka_message_s* message, void* opaque) {
+  const auto* self = static_cast<const ControlTopic*>(opaque);
+  if (message->err) self->log(LogLevel::warn, "control_append_failed", rd_kafka_err2str(message->err));
+  self->events_.append_result(reinterpret_cast<std::uintptr_t>(message->_private), !message->err);
+}
 
 ControlTopic::Producer ControlTopic::make_producer(bool idempotent) {
   Producer made;

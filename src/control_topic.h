@@ -12,6 +12,7 @@
 #include "proxy/controller.h"
 
 struct rd_kafka_s;
+struct rd_kafka_message_s;
 struct rd_kafka_topic_s;
 
 namespace crossover::src {
@@ -50,6 +51,7 @@ class ControlTopic {
   };
 
   Client make_client(bool producer, bool idempotent);
+  static void on_delivery(rd_kafka_s*, const rd_kafka_message_s* message, void* opaque);
   Producer make_producer(bool idempotent);
   std::shared_ptr<Producer> producer();
   void set_producer(std::shared_ptr<Producer> producer);
