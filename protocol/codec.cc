@@ -60,8 +60,12 @@ void Target::null(const Field& row, bool short_length) {
 }
 
 void write(Target& out, const Field& row, const std::string& value) {
-  out.length(value.size(), row.type == WireType::string);
-  out.writer.raw(value);
+  const bool short_length = row.type == WireType::string;
+  // Versions before the flexible ones count a string in 16 bits; a longer one (an error's text) is cut.
+  const std::size_t size =
+      short_length && !out.flexible ? std::min(value.size(), std::size_t{INT16_MAX}) : value.size();
+  out.length(size, short_length);
+  out.writer.raw(BytesView(value).substr(0, size));
 }
 
 void write(Target& out, const Field& row, const std::optional<std::string>& value) {

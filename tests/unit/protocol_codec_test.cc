@@ -234,6 +234,14 @@ TEST(CodecBytes, NoNullInsideAnArrayThatMayBeNull) {
                                               1));
 }
 
+TEST(CodecBytes, StringsTooLongForOldVersionsAreCut) {
+  const CreateTopicsResponse response{.topics = {{.name = "t", .error_message = Bytes(40000, 'x')}}};
+  const auto old = decode<CreateTopicsResponse>(encode(response, 4), 4);
+  ASSERT_TRUE(old);
+  EXPECT_EQ(old->topics[0].error_message->size(), 32767u);
+  EXPECT_EQ(decode<CreateTopicsResponse>(encode(response, 7), 7), response);
+}
+
 TEST(CodecBytes, HugeCountsAreRefusedBeforeMemoryIsTaken) {
   EXPECT_FALSE(
       decode<MetadataResponse>("\0\0\0\0"
