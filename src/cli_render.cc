@@ -21,10 +21,13 @@ std::string text_of(const json::value& value) {
 
 // 1,234,567
 std::string number_of(const json::value& value) {
-  std::string digits = std::to_string(value.to_number<std::int64_t>());
-  for (int i = static_cast<int>(digits.size()) - 3; i > (digits[0] == '-' ? 1 : 0); i -= 3)
-    digits.insert(static_cast<std::size_t>(i), ",");
-  return digits;
+  const std::string digits = std::to_string(value.to_number<std::int64_t>());
+  std::string out;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0 && digits[i - 1] != '-') out += ',';
+    out += digits[i];
+  }
+  return out;
 }
 
 std::string millis_of(const json::value& value) {
