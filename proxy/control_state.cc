@@ -388,7 +388,7 @@ std::vector<Bytes> topic_parts(const std::string& parts_id, const std::map<std::
   };
   for (const auto& [name, topic] : topics) {
     json::array partitions;
-    const auto close_topic = [&] {
+    const auto close_topic = [&, &name = name, &topic = topic] {  // clang 14 captures no structured binding by itself
       json::object row = topic_head(name, topic);
       row["partitions"] = std::move(partitions);
       rows.push_back(std::move(row));
