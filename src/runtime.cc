@@ -226,7 +226,6 @@ void Runtime::make_cluster(Cluster cluster) {
   };
   events.caught_up = [this, cluster] {
     boost::asio::post(io_, [this, cluster] {
-      src::log(LogLevel::info, "control_topic_read", {{"cluster", std::string(to_string(cluster))}});
       controller_->on_control_caught_up(cluster, now_ms());
     });
   };
