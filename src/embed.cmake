@@ -13,10 +13,11 @@ foreach(entry IN LISTS files)
   string(REGEX MATCH "^([^|]*)[|]([^|]*)[|]([^|]*)$" ignored "${entry}")
   set(path "${CMAKE_MATCH_1}")
   set(type "${CMAKE_MATCH_2}")
+  set(file "${CMAKE_MATCH_3}")  # the next match overwrites these
   if(type MATCHES "^text/")
     set(type "${type}; charset=utf-8")  # not above: a semicolon would end the list's item
   endif()
-  file(READ "${ROOT}/${CMAKE_MATCH_3}" text)
+  file(READ "${ROOT}/${file}" text)
   string(APPEND code "{\"${path}\", \"${type}\",\nR\"EMBEDDED(${text})EMBEDDED\"},\n")
 endforeach()
 string(APPEND code "  };\n  return assets;\n}\n\n}  // namespace crossover::src\n")
