@@ -162,7 +162,7 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
   }
   // Virtual broker ids of source are even, of target odd, so that each log can hand them out alone.
   for (const auto& [node, address] : images_[index_of(log)]->brokers) {
-    const bool known = std::any_of(state_.brokers.begin(), state_.brokers.end(), [log, node](const auto& entry) {
+    const bool known = std::any_of(state_.brokers.begin(), state_.brokers.end(), [log, &node = node](const auto& entry) {
       return entry.second.cluster == log && entry.second.real_id == node;
     });
     if (known) continue;

@@ -255,7 +255,7 @@ Task<> handle_describe_topic_partitions(SessionCore& core, Request& request) {
     const bool cut = i < topic->partitions.size();
     if (!row.partitions.empty() || topic->partitions.empty()) answer.topics.push_back(std::move(row));
     if (cut) {
-      answer.next_cursor.emplace();
+      answer.next_cursor.emplace(decltype(answer.next_cursor)::value_type{});  // clang 14: see codec_impl.h
       answer.next_cursor->topic_name = name;
       answer.next_cursor->partition_index = static_cast<PartitionIndex>(i);
       break;

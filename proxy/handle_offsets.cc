@@ -13,7 +13,7 @@ namespace {
 using namespace protocol;
 
 constexpr std::int16_t code(ErrorCode e) { return static_cast<std::int16_t>(e); }
-constexpr std::int64_t latest = -1, earliest = -2, max_timestamp = -3;
+constexpr std::int64_t earliest = -2, max_timestamp = -3;
 
 RealOffset failed(ErrorCode error) {
   RealOffset result;

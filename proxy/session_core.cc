@@ -330,7 +330,7 @@ void SessionCore::confirm_unanswered(Upstream& up) {
 // Under a fence the outcome of acks=0 writes is wanted: the answer to any later request says that they were handled.
 void SessionCore::probe_unconfirmed() {
   for (auto& [id, up] : upstreams_) {
-    const bool wanted = std::any_of(snapshot_->routes.begin(), snapshot_->routes.end(), [&up](const RouteView& route) {
+    const bool wanted = std::any_of(snapshot_->routes.begin(), snapshot_->routes.end(), [&up = up](const RouteView& route) {
       return route.phase == RoutePhase::fenced &&
              std::find(up.unconfirmed.begin(), up.unconfirmed.end(), route.name) != up.unconfirmed.end();
     });
