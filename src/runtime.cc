@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -33,6 +34,8 @@ using proxy::Millis;
 constexpr auto tick = std::chrono::milliseconds(250);
 constexpr auto drain_poll = std::chrono::milliseconds(20);
 constexpr int exit_forced = 1;
+// How long a start waits for the control topic of a cluster that cannot be reached.
+constexpr Millis control_wait_ms = 5'000;
 
 // Distinguishes proxies and their restarts in control records.
 std::string make_proxy_id(std::mt19937_64& random) {
@@ -82,7 +85,8 @@ class Runtime final : public proxy::ControllerIo, public AdminBackend {
   StatusView status_now() const;
   void on_report(const proxy::WorkerReport& report);
   void on_tick();
-  void begin_to_serve(const proxy::Snapshot& snapshot);
+  bool control_known() const;
+  void begin_to_serve();
   void on_signal();
   void begin_drain(int signal);
   void await_drain();
@@ -108,6 +112,7 @@ class Runtime final : public proxy::ControllerIo, public AdminBackend {
   std::vector<proxy::WorkerReport> reports_;            // by worker, the last one
   std::unique_ptr<Listeners> listeners_;
   std::unique_ptr<AdminServer> admin_;
+  std::array<bool, 2> control_read_{};
   bool serving_ = false;
   bool draining_ = false;
   Millis drain_deadline_ = 0;
@@ -226,7 +231,9 @@ void Runtime::make_cluster(Cluster cluster) {
   };
   events.caught_up = [this, cluster] {
     boost::asio::post(io_, [this, cluster] {
+      control_read_[proxy::index_of(cluster)] = true;
       controller_->on_control_caught_up(cluster, now_ms());
+      begin_to_serve();
     });
   };
   events.append_result = [this](CallId id, bool acknowledged) {
@@ -246,12 +253,24 @@ void Runtime::publish(std::shared_ptr<const proxy::Snapshot> snapshot) {
     clients_[proxy::index_of(cluster)]->apply(*snapshot->images[proxy::index_of(cluster)]);
   }
   listeners_->apply(*snapshot);
-  begin_to_serve(*snapshot);
+  if (controller_) begin_to_serve();
+}
+
+// What one cluster's control topic says may be superseded by the other's, so both are read before anybody is served. A
+// cluster that is down is not waited for: writes to it fail anyway.
+bool Runtime::control_known() const {
+  if (!control_read_[0] && !control_read_[1]) return false;
+  const bool waited = now_ms() - started_at_ > control_wait_ms;
+  return std::all_of(std::begin(proxy::both_clusters), std::end(proxy::both_clusters), [&](Cluster cluster) {
+    return control_read_[proxy::index_of(cluster)] || (waited && !controller_->reachable(cluster));
+  });
 }
 
 // Clients wait in the listeners' backlog until there is a virtual cluster to show them.
-void Runtime::begin_to_serve(const proxy::Snapshot& snapshot) {
-  if (serving_ || draining_ || snapshot.virtual_cluster_id.empty() || snapshot.announced.empty()) return;
+void Runtime::begin_to_serve() {
+  if (serving_ || draining_ || !control_known()) return;
+  const proxy::Snapshot& snapshot = *controller_->snapshot();
+  if (snapshot.virtual_cluster_id.empty() || snapshot.announced.empty()) return;
   serving_ = true;
   listeners_->start();
   src::log(LogLevel::info, "serving",
@@ -299,7 +318,7 @@ void Runtime::passed(std::string_view step) {
 
 StatusView Runtime::status_now() const {
   StatusView view;
-  view.ready = controller_->ready() && listeners_->complete();
+  view.ready = controller_->ready() && serving_ && listeners_->complete();
   for (Cluster cluster : proxy::both_clusters)
     view.reachable[proxy::index_of(cluster)] = controller_->reachable(cluster);
   view.snapshot = controller_->snapshot();
@@ -389,6 +408,7 @@ void Runtime::on_report(const proxy::WorkerReport& report) {
 }
 
 void Runtime::on_tick() {
+  begin_to_serve();
   const StatusView view = status_now();
   Metrics::Now now;
   now.reachable = view.reachable;
