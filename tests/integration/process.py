@@ -11,6 +11,7 @@ import time
 # util-linux's own way to let a child die with its parent: safe beside threads, unlike a hook between fork and exec.
 _WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
 _children = []
+_given = set()  # ports, also of what has not started yet
 
 
 def spawn(command, log, **options):
@@ -81,7 +82,9 @@ def free_ports(count=1):
     """`count` consecutive free ports below the ephemeral range: no client's own socket takes one in a restart."""
     for _ in range(200):
         base = random.randrange(11000, 32000 - count)
-        if all(_is_free(base + i) for i in range(count)):
+        ports = range(base, base + count)
+        if _given.isdisjoint(ports) and all(map(_is_free, ports)):
+            _given.update(ports)
             return base
     raise RuntimeError("no free ports")
 

@@ -53,6 +53,9 @@ class Labs:
             self._lab.up()
         return self._lab
 
+    def proxy_log(self):
+        return self._lab and self._lab.proxy and self._lab.proxy.log
+
     def drop(self, keep=False):
         if self._lab:
             self._lab.down(keep)
@@ -81,8 +84,8 @@ def run_one(name, function, labs, settings, keep):
         return True
     except Exception:
         print(f"FAIL {name} ({time.monotonic() - began:.0f} s)\n{traceback.format_exc(limit=-4)}", flush=True)
-        if labs._lab:
-            print(f"the proxy's log ends:\n{process.tail(labs._lab.proxy.log)}", flush=True)
+        if labs.proxy_log():
+            print(f"the proxy's log ends:\n{process.tail(labs.proxy_log())}", flush=True)
         labs.drop(keep)
         return False
 
