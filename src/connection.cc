@@ -53,7 +53,8 @@ void Connection::drain() {
 void Connection::abort(std::string_view reason) {
   if (client_gone_) return;
   client_->close();
-  client_closed(std::string(reason));
+  if (closing_since_ == 0) close_client(reason);
+  client_closed(close_reason_);
 }
 
 void Connection::on_tick(bool over_budget) {
@@ -151,10 +152,12 @@ void Connection::on_closed(Channel& channel, const std::string& reason) {
 void Connection::client_closed(const std::string& reason) {
   if (client_gone_) return;
   client_gone_ = true;
-  const std::string why = closing_since_ != 0 ? close_reason_ : reason;
+  const bool ours = closing_since_ != 0;
+  const std::string why = ours ? close_reason_ : reason;
   const proxy::SessionInfo info = session_->info();
+  // That clients leave is their own affair; that we send one away is worth a line.
   log_limited(
-      LogLevel::debug, "client_closed",
+      ours && !worker_.draining_ ? LogLevel::warn : LogLevel::debug, "client_closed",
       {{"peer", peer_}, {"client_id", info.client_id}, {"requests", std::to_string(info.requests)}, {"reason", why}});
   session_->on_client_closed(now_ms());
   settle();
