@@ -189,8 +189,7 @@ std::optional<std::vector<std::string>> topics_of_body(const AdminRequest& reque
     topics.emplace_back(name.data(), name.size());
   }
   std::ranges::sort(topics);
-  const auto [first, last] = std::ranges::unique(topics);
-  topics.erase(first, last);
+  topics.erase(std::unique(topics.begin(), topics.end()), topics.end());
   if (topics.empty() || topics.size() > max_topics_of_route) return std::nullopt;
   return topics;
 }

@@ -1,5 +1,5 @@
-// The real command line and admin server over a made-up proxy, for the tests of the page and of the command line: no Kafka is
-// needed, and what is shown is rich. Its flips take their time, so that the steps can be watched.
+// The real command line and admin server over a made-up proxy, for the tests of the page and of the command line: no
+// Kafka is needed, and what is shown is rich. Its flips take their time, so that the steps can be watched.
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -32,7 +32,11 @@ class SlowFake : public FakeAdmin {
       for (const char* step : {"prepare", "fence", "drain", "boundary", "record", "release"}) {
         const bool open = std::string_view(step) == "prepare";
         const bool releasing = std::string_view(step) == "release";
-        show_step(route, open ? proxy::RoutePhase::open : releasing ? proxy::RoutePhase::releasing : proxy::RoutePhase::fenced, step);
+        show_step(route,
+                  open        ? proxy::RoutePhase::open
+                  : releasing ? proxy::RoutePhase::releasing
+                              : proxy::RoutePhase::fenced,
+                  step);
         std::this_thread::sleep_for(300ms);
         report.steps.push_back({step, 300.25});
       }
@@ -90,4 +94,6 @@ int run_proxy(const config::Config& config) {
 
 }  // namespace crossover::src
 
-int main(int argc, char** argv) { return crossover::src::run_command(argc, argv); }
+int main(int argc, char** argv) {
+  return crossover::src::run_command(argc, argv);
+}
