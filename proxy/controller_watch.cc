@@ -271,11 +271,16 @@ Task<bool> Controller::Impl::look_for_strangers() {
     }
     const auto answer = co_await ask_for<ListOffsetsResponse>(at.first, at.second, *version, ask, answer_ms);
     if (!answer) continue;
-    for (std::size_t i = 0; i < answer->topics.size() && i < places.size(); ++i) {
-      if (answer->topics[i].partitions.empty() || answer->topics[i].name != places[i].topic) continue;
-      const auto& row = answer->topics[i].partitions[0];
-      const Offset end = places[i].segment.real_end();
-      if (row.error_code == 0 && row.offset > end) found.push_back({places[i].topic, places[i].partition, at.first, end, row.offset - end});
+    // Brokers answer in an order of their own, and once for each topic.
+    std::map<std::pair<std::string_view, PartitionIndex>, const Closed*> asked;
+    for (const Closed& place : places) asked[{place.topic, place.partition}] = &place;
+    for (const auto& topic : answer->topics) {
+      for (const auto& row : topic.partitions) {
+        const auto place = asked.find({topic.name, row.partition_index});
+        if (place == asked.end() || row.error_code != 0) continue;
+        const Offset end = place->second->segment.real_end();
+        if (row.offset > end) found.push_back({topic.name, row.partition_index, at.first, end, row.offset - end});
+      }
     }
   }
   if (found.size() > strangers_.size()) {

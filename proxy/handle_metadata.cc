@@ -251,6 +251,9 @@ Task<> handle_describe_topic_partitions(SessionCore& core, Request& request) {
       partition.replica_nodes = std::move(p.replicas);
       partition.isr_nodes = std::move(p.isr);
       partition.offline_replicas = std::move(p.offline);
+      // Never null: the Java client does not expect that, although the schema allows it.
+      partition.eligible_leader_replicas.emplace();
+      partition.last_known_elr.emplace();
     }
     const bool cut = i < topic->partitions.size();
     if (!row.partitions.empty() || topic->partitions.empty()) answer.topics.push_back(std::move(row));
