@@ -181,7 +181,8 @@ const std::vector<Field>& fields() {
       number_field(
           "limits.buffered_bytes", [](auto& c) -> auto& { return c.limits.buffered_bytes; }, mib, 4 * gib),
       number_field(
-          "limits.total_buffered_bytes", [](auto& c) -> auto& { return c.limits.total_buffered_bytes; }, mib, 1'024 * gib),
+          "limits.total_buffered_bytes", [](auto& c) -> auto& { return c.limits.total_buffered_bytes; }, mib,
+          1'024 * gib),
       number_field(
           "limits.idle_ms", [](auto& c) -> auto& { return c.limits.idle_ms; }, 1'000, 86'400'000),
       number_field(
