@@ -123,12 +123,13 @@ ControlTopic::Client ControlTopic::make_client(bool producer, bool idempotent) {
                        [](const Setting& s) { return s.name == std::string_view("allow.auto.create.topics"); }),
         settings.end());
   } else {
-    settings.insert(settings.end(), {{"enable.partition.eof", "true"},
-                                     {"auto.offset.reset", "earliest"},
-                                     // Only records below the high watermark count, and those at once.
-                                     {"fetch.min.bytes", "1"},
-                                     {"fetch.wait.max.ms", "500"},
-                                     {"fetch.error.backoff.ms", "50"}});
+    settings.insert(settings.end(),
+                    {{"enable.partition.eof", "true"},
+                     {"auto.offset.reset", "earliest"},
+                     // A flip waits for its record read back: never long, whatever wakes the fetch late.
+                     {"fetch.min.bytes", "1"},
+                     {"fetch.wait.max.ms", "50"},
+                     {"fetch.error.backoff.ms", "50"}});
   }
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   char text[512] = "";
