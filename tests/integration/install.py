@@ -119,14 +119,20 @@ def _stamp(source):
     return format(int(source.stat().st_mtime_ns) & 0xFFFFFFFFFFFF, "x")
 
 
+VENV = CACHE / ("venv-" + "-".join(package.replace("==", "") for package in PYTHON_PACKAGES))
+
+
+def venv_ready():
+    return (VENV / "done").exists()
+
+
 def venv_python():
     """The interpreter of an environment with the Python clients. A changed list of packages makes a new one."""
-    name = "venv-" + "-".join(package.replace("==", "") for package in PYTHON_PACKAGES)
-    path = CACHE / name
+    path = VENV
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / (name + ".lock"), "w") as lock:  # not once(): an environment cannot be moved
+    with open(path.with_name(path.name + ".lock"), "w") as lock:  # not once(): an environment cannot be moved
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (path / "done").exists():
+        if not venv_ready():
             shutil.rmtree(path, ignore_errors=True)
             run(sys.executable, "-m", "venv", path)
             run(path / "bin/pip", "install", "-q", *PYTHON_PACKAGES)

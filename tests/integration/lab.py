@@ -84,7 +84,7 @@ class Lab:
         for cluster in self.clusters():
             native.create_topic(cluster.bootstrap, name, copies=min(3, self.brokers), **options)
         if not self.direct:
-            process.wait_until(f"{name} through the proxy", lambda: _visible(self.bootstrap, name), 30)
+            process.wait_until(f"{name} through the proxy", lambda: native.visible(self.bootstrap, name), 30)
         return name
 
     def bring_home(self, cluster, limit=60):
@@ -105,11 +105,6 @@ class Lab:
 
     def flip_back_or_forth(self, **options):
         return self.flip("rollback" if self.proxy.home() == "target" else "cutover", **options)
-
-
-def _visible(bootstrap, topic):
-    known = native.admin(bootstrap).list_topics(topic, timeout=10).topics.get(topic)
-    return known and not known.error and known.partitions and all(p.leader >= 0 for p in known.partitions.values())
 
 
 class Traffic:

@@ -39,6 +39,12 @@ def _has_leaders(client, name, partitions):
     return len(known) == partitions and all(partition.leader >= 0 for partition in known.values())
 
 
+def visible(bootstrap, name):
+    """Whether the topic is known, each partition with a leader."""
+    known = admin(bootstrap).list_topics(name, timeout=10).topics.get(name)
+    return known and not known.error and known.partitions and all(p.leader >= 0 for p in known.partitions.values())
+
+
 def delete_topic(bootstrap, name):
     admin(bootstrap).delete_topics([name], request_timeout=30)[name].result()
 

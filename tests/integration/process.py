@@ -83,13 +83,13 @@ def free_ports(count=1):
     for _ in range(200):
         base = random.randrange(11000, 32000 - count)
         ports = range(base, base + count)
-        if _given.isdisjoint(ports) and all(map(_is_free, ports)):
+        if _given.isdisjoint(ports) and all(map(is_free, ports)):
             _given.update(ports)
             return base
     raise RuntimeError("no free ports")
 
 
-def _is_free(port):
+def is_free(port):
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

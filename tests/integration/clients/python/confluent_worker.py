@@ -14,6 +14,7 @@ def produce(args, out):
     if args.retries is not None:
         settings["retries"] = args.retries
     producer = Producer(settings)
+    pauses = worker_io.Pauses(out)
 
     def send(partition, number):
         def delivered(error, message):
@@ -21,6 +22,7 @@ def produce(args, out):
                 out.line(f"F {partition} {number} {error.name()} {error.str()}")
                 out.line(f"E {error.name()} {error.str()}")
             else:
+                pauses.acknowledged()
                 offset = message.offset()
                 out.line(f"A {partition} {number} {offset if offset is not None and offset >= 0 else -1}")
 

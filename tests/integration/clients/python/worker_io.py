@@ -31,6 +31,19 @@ class Output:
             self._file.close()
 
 
+class Pauses:
+    """Tells how long no acknowledgement came, when that was long."""
+
+    def __init__(self, out):
+        self._out, self._last = out, None
+
+    def acknowledged(self):
+        now = time.monotonic()
+        if self._last is not None and now - self._last >= 0.01:
+            self._out.line(f"P {(now - self._last) * 1000:.1f} {time.time():.3f}")
+        self._last = now
+
+
 stop = threading.Event()
 
 
