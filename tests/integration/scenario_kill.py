@@ -7,7 +7,7 @@ import time
 from . import native, process, verify
 from .lab import Traffic
 
-STEPS = ["prepare", "fence", "drain", "boundary", "producers", "record_before", "record_after", "open", "release"]
+STEPS = ["prepare", "fence", "drain", "boundary", "record_before", "record_after", "open", "release"]
 CLIENTS = ["java-4.4.0", "confluent"]
 # librdkafka tells the application of every lost connection, with or without a proxy in between.
 SEEN_BY_DESIGN = ["errors"]
