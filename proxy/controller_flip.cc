@@ -463,7 +463,8 @@ Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, M
   if (written == Written::unknown) {
     co_await settle_doubt(log);
     const RouteState* now_route = state_.route(flip.route.name);
-    if (now_route && now_route->generation == after.generation && now_route->home == flip.to) co_return true;
+    const bool there = now_route && now_route->generation == after.generation && now_route->home == flip.to;
+    if (there && (!opening || now_route->opened)) co_return true;
   }
   fail(flip, "the flip record was not accepted on the " + std::string(to_string(log)) + " cluster: another change came first");
   co_return false;

@@ -44,7 +44,8 @@ std::set<Cluster> all_homes(const Snapshot& snapshot) {
 // The segment whose leaders are announced: while held requests are still being sent on, the one before.
 std::size_t announced_segment(const Snapshot& snapshot, const TopicView& topic, const PartitionView& partition) {
   const std::size_t last = partition.log.segments().size() - 1;
-  return snapshot.route_of(topic).phase == RoutePhase::releasing && last > 0 ? last - 1 : last;
+  const RouteView& route = snapshot.route_of(topic);
+  return (route.phase == RoutePhase::releasing || !route.opened) && last > 0 ? last - 1 : last;
 }
 
 struct VirtualPartition {

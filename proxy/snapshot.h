@@ -51,6 +51,7 @@ struct RouteView {
   Cluster home = Cluster::source;
   std::int32_t generation = 0;
   RoutePhase phase = RoutePhase::open;
+  bool opened = true;       // false between a flip's two records: still fenced, the old leaders are still announced
   std::uint64_t fence = 0;  // identifies one fencing; sessions report drained and released under it
 };
 
