@@ -1,0 +1,201 @@
+// Consumers that assign their partitions themselves, from the beginning.
+#include "protocol/record_batch.h"
+#include "tests/sim/broker_records.h"
+#include "tests/sim/clients.h"
+
+namespace crossover::sim {
+
+namespace {
+
+using protocol::FetchRequest;
+using protocol::FetchResponse;
+
+constexpr Micros backoff = 30 * one_ms;
+
+bool retriable(std::int16_t error) {
+  constexpr std::int16_t codes[] = {3, 5, 6, 13, 74, 75, 100};
+  return std::find(std::begin(codes), std::end(codes), error) != std::end(codes);
+}
+
+class Consumer : public Client {
+ public:
+  Consumer(ClientWorld& world, std::string name, ConsumerOptions options) : Client(world, std::move(name)) {
+    for (const Place& place : options.places) positions_[place] = {};
+  }
+
+  bool done() override {
+    return std::all_of(positions_.begin(), positions_.end(),
+                       [this](const auto& p) { return p.second.at >= world_.checks.virtual_end(p.first); });
+  }
+  std::string describe() override {
+    std::string text;
+    for (const auto& [place, position] : positions_) {
+      const Offset end = world_.checks.virtual_end(place);
+      if (position.at < end)
+        text += " " + to_string(place) + " at " + std::to_string(position.at) + " of " + std::to_string(end);
+    }
+    return text;
+  }
+
+ protected:
+  void on_ready() override { version_ = version(ApiKey::Fetch, 4, 17); }
+  void on_metadata() override {
+    for (auto& [place, position] : positions_) position.waiting = false;
+    pump();
+  }
+  void on_connection_lost(NodeId) override { refresh(backoff); }
+
+ private:
+  struct Position {
+    Offset at = 0;
+    bool asked = false;    // in a request under way
+    bool waiting = false;  // for the refresh that follows an error
+    Offset high_watermark = -1;
+    std::shared_ptr<ClientConnection> shown_by;
+  };
+
+  void pump() {
+    std::map<NodeId, std::vector<Place>> by_leader;
+    for (auto& [place, position] : positions_) {
+      if (position.asked || position.waiting) continue;
+      const PartitionInfo* leader = leader_of(place);
+      if (!leader) {
+        refresh(backoff);
+      } else {
+        by_leader[leader->leader].push_back(place);
+      }
+    }
+    for (const auto& [node, places] : by_leader) {
+      const auto to = connection(node);
+      if (!to) {
+        refresh(backoff);
+      } else if (to->in_flight() == 0) {
+        fetch(to, places);
+      }
+    }
+  }
+
+  void fetch(const std::shared_ptr<ClientConnection>& to, const std::vector<Place>& places) {
+    FetchRequest request;
+    request.replica_id = -1;
+    request.max_wait_ms = 200;
+    request.min_bytes = 1;
+    request.max_bytes = static_cast<std::int32_t>(world_.random.between(300, 20'000));
+    request.session_epoch = world_.random.one_in(2) ? 0 : -1;
+    for (const Place& place : places) {
+      if (request.topics.empty() || request.topics.back().topic != place.topic) {
+        request.topics.emplace_back().topic = place.topic;
+        request.topics.back().topic_id = id_of(place.topic);
+      }
+      auto& row = request.topics.back().partitions.emplace_back();
+      row.partition = place.partition;
+      row.fetch_offset = positions_[place].at;
+      row.partition_max_bytes = static_cast<std::int32_t>(world_.random.between(100, 5'000));
+      row.current_leader_epoch = leader_of(place)->epoch;
+      positions_[place].asked = true;
+    }
+    call<FetchResponse>(to, version_, request, [this, places, to](auto answer) {
+      for (const Place& place : places) {
+        positions_[place].asked = false;
+        positions_[place].waiting = !answer;
+      }
+      if (answer) take(*answer, to);
+      if (!answer || answer->error_code != 0) return refresh(backoff);
+      pump();
+    });
+  }
+
+  void take(const FetchResponse& answer, const std::shared_ptr<ClientConnection>& from) {
+    if (answer.error_code != 0)
+      return world_.checks.violated(name_ + ": Fetch answered as a whole with error " +
+                                    std::to_string(answer.error_code));
+    for (const auto& topic : answer.responses) {
+      const auto name = version_ >= 13 ? name_of(topic.topic_id) : std::optional(topic.topic);
+      if (!name) {
+        world_.checks.violated("6: Fetch answer about a topic that was not asked for");
+        continue;
+      }
+      for (const auto& row : topic.partitions) take({*name, row.partition_index}, row, from);
+    }
+  }
+
+  void take(const Place& place, const FetchResponse::PartitionData& row,
+            const std::shared_ptr<ClientConnection>& from) {
+    constexpr std::int16_t out_of_range = 1;
+    if (row.error_code == out_of_range) return start_anew(place, from);
+    if (row.error_code != 0) {
+      if (!retriable(row.error_code)) {
+        world_.checks.violated(name_ + ": fetch of " + to_string(place) + " answered with error " +
+                               std::to_string(row.error_code));
+      }
+      positions_[place].waiting = true;
+      return refresh(backoff);
+    }
+    Position& position = positions_[place];
+    if (position.shown_by == from && row.high_watermark < position.high_watermark) {
+      world_.checks.violated("6: high watermark of " + to_string(place) + " went back from " +
+                             std::to_string(position.high_watermark) + " to " + std::to_string(row.high_watermark));
+    }
+    position.shown_by = from;
+    position.high_watermark = row.high_watermark;
+    protocol::BatchCursor cursor{row.records.value_or("")};
+    while (cursor.load()) {
+      take(place, position, {cursor.header, Bytes(cursor.records.substr(cursor.at, cursor.header.total_bytes()))});
+      cursor.advance();
+    }
+  }
+
+  void take(const Place& place, Position& position, const StoredBatch& batch) {
+    const auto records = records_of(batch);
+    for (const LogRecord& record : records.value_or(std::vector<LogRecord>{})) {
+      const Offset offset = batch.header.base_offset + record.offset_delta;
+      if (offset < position.at) continue;
+      if (offset > position.at) world_.checks.skipped(name_, place, position.at, offset);
+      world_.checks.fetched(name_, place, offset, batch.header.leader_epoch, Bytes(record.value.value_or("")));
+      position.at = offset + 1;
+    }
+    position.at = std::max(position.at, batch.header.last_offset() + 1);
+  }
+
+  // Rightly only below the start of what is left (retention).
+  void start_anew(const Place& place, const std::shared_ptr<ClientConnection>& from) {
+    Position& position = positions_[place];
+    if (position.at >= world_.checks.virtual_start(place)) {
+      world_.checks.violated(name_ + ": " + to_string(place) + " offset " + std::to_string(position.at) +
+                             " answered as out of range, what is left starts at " +
+                             std::to_string(world_.checks.virtual_start(place)));
+    }
+    protocol::ListOffsetsRequest ask;
+    ask.replica_id = -1;
+    ask.topics.emplace_back().name = place.topic;
+    auto& row = ask.topics[0].partitions.emplace_back();
+    row.partition_index = place.partition;
+    row.timestamp = -2;
+    position.asked = true;
+    call<protocol::ListOffsetsResponse>(from, version(ApiKey::ListOffsets, 1, 7), ask, [this, place](auto answer) {
+      Position& position = positions_[place];
+      position.asked = false;
+      const bool usable = answer && !answer->topics.empty() && !answer->topics[0].partitions.empty() &&
+                          answer->topics[0].partitions[0].error_code == 0;
+      if (!usable) {
+        position.waiting = true;
+        return refresh(backoff);
+      }
+      const Offset start = answer->topics[0].partitions[0].offset;
+      if (start > position.at) world_.checks.skipped(name_, place, position.at, start);
+      position.at = std::max(position.at, start);
+      pump();
+    });
+  }
+
+  Version version_ = 4;
+  std::map<Place, Position> positions_;
+};
+
+}  // namespace
+
+std::unique_ptr<Client> make_consumer(ClientWorld& world, std::string name, ConsumerOptions options) {
+  return std::make_unique<Consumer>(world, std::move(name), std::move(options));
+}
+
+}  // namespace crossover::sim

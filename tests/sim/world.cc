@@ -1,0 +1,436 @@
+#include "tests/sim/world.h"
+
+#include <cstdio>
+
+namespace crossover::sim {
+
+namespace {
+
+constexpr Micros second = 1'000 * one_ms;
+constexpr Micros settle_time = 90 * second;  // longer than any time-out of a client
+
+// What a seed is about. Some runs are calm, so that a failure there points at the flips themselves.
+struct Plan {
+  explicit Plan(Random& random) {
+    partitions = static_cast<int>(random.between(1, 3));
+    topics = static_cast<int>(random.between(1, 2));
+    duration = random.between(2'000, 5'000) * one_ms;
+    flip_pause = random.between(100, 1'200) * one_ms;
+    const bool calm = random.one_in(8);
+    const auto chance = [&random, calm](int n) { return !calm && random.one_in(n); };
+    fault_pause = chance(1) ? random.between(30, 600) * one_ms : 0;
+    broker_stops = chance(2);
+    leader_moves = chance(2);
+    resets = chance(2);
+    lags = chance(3);
+    restarts = chance(3);
+    deaths_in_flips = chance(3);
+    control_outages = chance(4);
+    lost_answers = chance(3);
+    errors = chance(3);
+    retention = chance(3);
+    strangers = chance(4);
+  }
+  int partitions, topics;
+  Micros duration, flip_pause, fault_pause;
+  bool broker_stops, leader_moves, resets, lags, restarts, deaths_in_flips, control_outages, lost_answers, errors,
+      retention, strangers;
+};
+
+ClusterOptions cluster_options(Side side, std::uint64_t seed, Random& random) {
+  ClusterOptions options;
+  const bool source = side == Side::source;
+  options.cluster_id = source ? "source-real-id" : "target-real-id";
+  options.first_id = source ? 3'001 : 7'001;
+  options.brokers = 3;
+  for (int i = 0; i < options.brokers; ++i)
+    options.addresses.emplace_back(source ? "source-host" : "target-host", (source ? 19'000 : 29'000) + i);
+  options.seed = seed * 2 + (source ? 1 : 2);
+  options.first_leader_epoch = source ? 10 : 5'000;
+  options.first_producer_id = 0;
+  constexpr KafkaRelease releases[] = {KafkaRelease::v2_8, KafkaRelease::v3_9, KafkaRelease::v4_4, KafkaRelease::v4_4};
+  options.release = releases[random.below(4)];
+  return options;
+}
+
+class World {
+ public:
+  World(std::uint64_t seed, bool verbose)
+      : random_(seed),
+        plan_(random_),
+        verbose_(verbose),
+        source_(events_, random_, cluster_options(Side::source, seed, random_)),
+        target_(events_, random_, cluster_options(Side::target, seed, random_)),
+        checks_(events_, nets(), topics()),
+        clients_world_{events_, random_, checks_, [this](int port) { return dial(port); }, 1, {}, {}} {
+    if (verbose_) clients_world_.log = [this](const std::string& line) { log(line); };
+  }
+
+  Verdict run() {
+    make_topics();
+    start_proxy();
+    make_clients();
+    operate();
+    if (plan_.fault_pause > 0) fault();
+    run_until(plan_.duration, [] { return false; });
+    log("quiet");
+    come_to_rest();
+    const bool rested = run_until(plan_.duration + settle_time, [this] { return at_rest(); });
+    if (!rested && checks_.violations().empty()) complain_of_unrest();
+    if (rested) run_until(events_.now() + 5 * second, [] { return false; });
+    if (rested) last_checks();
+    verdict_.violations = checks_.violations();
+    verdict_.steps = events_.steps();
+    verdict_.acknowledged = checks_.acknowledged_count();
+    return verdict_;
+  }
+
+ private:
+  std::array<ClusterNet*, 2> nets() { return {&source_, &target_}; }
+  std::array<ControlTopic*, 2> topics() { return {&control_[0], &control_[1]}; }
+
+  void log(const std::string& line) {
+    if (verbose_) std::printf("%9.3f %s\n", static_cast<double>(events_.now()) / 1e3, line.c_str());
+  }
+
+  bool run_until(Micros limit, const std::function<bool()>& over) {
+    std::uint64_t steps = 0;
+    while (events_.step(limit)) {
+      if (!checks_.violations().empty()) return false;
+      if (++steps % 64 == 0 && over()) return true;
+    }
+    return over();
+  }
+
+  // --- setting up ---
+
+  void make_topics() {
+    const char* names[] = {"orders", "payments"};
+    for (int t = 0; t < plan_.topics; ++t) {
+      for (ClusterNet* net : nets()) net->cluster.create_topic(names[t], plan_.partitions);
+      for (int p = 0; p < plan_.partitions; ++p) places_.push_back({names[t], p});
+    }
+    clients_world_.places = places_;
+    // The target's own offsets rarely start where the source's do.
+    for (const Place& place : places_) {
+      for (std::int64_t n = random_.below(6); n > 0; --n) write_past_the_proxy(target_, place);
+    }
+  }
+
+  void write_past_the_proxy(ClusterNet& net, const Place& place) {
+    const std::string value = "stranger/" + std::to_string(next_stranger_++);
+    const protocol::PlainRecord record{events_.now_ms(), std::nullopt, value};
+    checks_.stranger_wrote(value);
+    net.cluster.append_as_stranger(place.topic, place.partition, protocol::build_batch({record}));
+    net.pump();
+  }
+
+  std::vector<Place> some_places() {
+    std::vector<Place> chosen;
+    for (const Place& place : places_) {
+      if (random_.one_in(2)) chosen.push_back(place);
+    }
+    return chosen.empty() ? places_ : chosen;
+  }
+
+  void make_clients() {
+    const auto add = [this](std::unique_ptr<Client> client) {
+      clients_.push_back(std::move(client));
+      events_.after(random_.below(300) * one_ms, [c = clients_.back().get()] { c->start(); });
+    };
+    for (std::int64_t i = random_.between(1, 3); i > 0; --i) {
+      ProducerOptions options;
+      options.places = some_places();
+      options.pause = random_.between(2, 40) * one_ms;
+      options.raises_epochs = random_.one_in(3);
+      if (random_.one_in(5)) options.first_sequence = 0x7fffffff - static_cast<std::int32_t>(random_.below(30));
+      add(make_producer(clients_world_, "idempotent-" + std::to_string(i), options));
+    }
+    for (std::int64_t i = random_.between(0, 1); i > 0; --i) {
+      ProducerOptions options;
+      options.delivery = Delivery::acknowledged;
+      options.acks = random_.one_in(2) ? 1 : -1;
+      options.in_flight = 1;
+      options.places = some_places();
+      add(make_producer(clients_world_, "plain-" + std::to_string(i), options));
+    }
+    if (random_.one_in(3)) {
+      ProducerOptions options;
+      options.delivery = Delivery::unacknowledged;
+      options.acks = 0;
+      options.places = some_places();
+      add(make_producer(clients_world_, "careless", options));
+    }
+    for (std::int64_t i = random_.between(1, 2); i > 0; --i) {
+      consumers_.push_back("consumer-" + std::to_string(i));
+      add(make_consumer(clients_world_, consumers_.back(), {places_}));
+    }
+    if (random_.one_in(2)) add(make_committer(clients_world_, "group"));
+    add(make_watcher(clients_world_, "watcher"));
+  }
+
+  // --- the proxy ---
+
+  std::optional<ClientEnd> dial(int port) { return proxy_ && !dying_ ? proxy_->accept(port) : std::nullopt; }
+
+  void start_proxy() {
+    ++verdict_.proxies;
+    dying_ = false;
+    ProxySurroundings around{events_, random_, nets(), topics(), {}, {}};
+    if (verbose_) around.log = [this](const std::string& line) { log("proxy: " + line); };
+    around.passed = [this](std::string_view step) {
+      if (quiet_ || !plan_.deaths_in_flips || dying_ || !random_.one_in(10)) return;
+      log("the proxy dies at " + std::string(step));
+      kill_proxy();
+    };
+    proxy_ = std::make_shared<ProxyProcess>(around, static_cast<std::uint64_t>(verdict_.proxies));
+    proxy_->start();
+  }
+
+  // From within any event: its effects end at once, the rest of it goes when the event is over.
+  void kill_proxy() {
+    if (!proxy_ || dying_) return;
+    dying_ = true;
+    proxy_->die();
+    events_.after(0, [this] {
+      proxy_.reset();
+      flip_running_ = false;
+    });
+    events_.after(random_.between(1, 400) * one_ms, [this] { start_proxy(); });
+  }
+
+  // --- the operator ---
+
+  void operate() {
+    events_.after(random_.below(2 * plan_.flip_pause), [this] {
+      if (!quiet_) {
+        flip();
+        operate();
+      }
+    });
+  }
+
+  void flip() {
+    if (!proxy_ || dying_ || !proxy_->controller().ready() || flip_running_) return;
+    const Side home = checks_.home_of(places_[0].topic);
+    const Side to = random_.one_in(10) ? home : proxy::other(home);
+    flip_running_ = true;
+    log("flip to " + std::string(proxy::to_string(to)));
+    proxy_->controller().flip(
+        "default", to, random_.one_in(12),
+        [this](const proxy::FlipReport& report) {
+          flip_running_ = false;
+          log("flip " + report.direction + ": " + report.result + " " + report.error);
+          for (const auto& gate : report.gates) {
+            if (!gate.ok) log("  gate " + gate.name + ": " + gate.detail);
+          }
+          if (report.result == "done") ++verdict_.flips_done;
+          if (report.result == "failed") ++verdict_.flips_failed;
+        },
+        events_.now_ms());
+  }
+
+  // --- faults ---
+
+  void fault() {
+    events_.after(random_.below(2 * plan_.fault_pause), [this] {
+      if (quiet_) return;
+      one_fault();
+      fault();
+    });
+  }
+
+  void one_fault() {
+    ClusterNet& net = random_.one_in(2) ? source_ : target_;
+    const std::string where = &net == &source_ ? "source" : "target";
+    const Place& place = random_.pick(places_);
+    switch (random_.below(11)) {
+      case 0:
+        if (plan_.broker_stops) bounce_broker(net, where);
+        return;
+      case 1:
+        if (!plan_.leader_moves) return;
+        if (const auto up = net.cluster.brokers(); !up.empty()) {
+          const NodeId to = up[static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(up.size())))];
+          log("leader of " + to_string(place) + " on " + where + " moves to " + std::to_string(to));
+          net.cluster.move_leader(place.topic, place.partition, to);
+          net.pump();
+        }
+        return;
+      case 2:
+        if (plan_.resets) net.reset_some_connection();
+        return;
+      case 3:
+        if (plan_.resets && proxy_ && !dying_) proxy_->reset_some_client();
+        return;
+      case 4:
+        if (plan_.lags) let_lag(net, place);
+        return;
+      case 5:
+        if (plan_.restarts && random_.one_in(3)) {
+          log("the proxy restarts");
+          kill_proxy();
+        }
+        return;
+      case 6:
+        if (plan_.control_outages) cut_off_control(&net == &source_ ? 0 : 1);
+        return;
+      case 7:
+        if (plan_.lost_answers) lose_answers(net, where);
+        return;
+      case 8:
+        if (plan_.errors) {
+          net.cluster.fail_next(1, random_.one_in(2) ? ApiKey::Produce : ApiKey::Fetch,
+                                ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        }
+        return;
+      case 9:
+        if (plan_.retention) retain(net, place, where);
+        return;
+      case 10:
+        if (plan_.strangers) break;
+        return;
+    }
+    const auto& away = checks_.home_of(place.topic) == Side::source ? target_ : source_;
+    // What is written to a new home just before it opens lies in the open segment.
+    if (checks_.generation() == 0 || flip_running_) return;
+    log("a stranger writes to " + to_string(place) + " past the proxy");
+    write_past_the_proxy(const_cast<ClusterNet&>(away), place);
+  }
+
+  void bounce_broker(ClusterNet& net, const std::string& where) {
+    const auto up = net.cluster.brokers();
+    if (up.size() < 3) return;
+    const NodeId node = up[static_cast<std::size_t>(random_.below(3))];
+    log("broker " + std::to_string(node) + " of " + where + " stops");
+    net.cluster.stop_broker(node);
+    net.pump();
+    events_.after(random_.between(5, 1'500) * one_ms, [&net, node] {
+      net.cluster.start_broker(node);
+      net.pump();
+    });
+  }
+
+  void let_lag(ClusterNet& net, const Place& place) {
+    net.cluster.set_high_watermark_lag(place.topic, place.partition, random_.between(1, 20));
+    net.pump();
+    events_.after(random_.between(1, 800) * one_ms, [&net, place] {
+      net.cluster.set_high_watermark_lag(place.topic, place.partition, 0);
+      net.pump();
+    });
+  }
+
+  void cut_off_control(std::size_t at) {
+    log("control topic of " + std::string(at == 0 ? "source" : "target") + " is away");
+    control_[at].available = false;
+    events_.after(random_.between(10, 2'000) * one_ms, [this, at] {
+      control_[at].available = true;
+      control_[at].changed();
+    });
+  }
+
+  void lose_answers(ClusterNet& net, const std::string& where) {
+    constexpr ApiKey apis[] = {ApiKey::Produce,  ApiKey::Produce,     ApiKey::Fetch,
+                               ApiKey::Metadata, ApiKey::ListOffsets, ApiKey::DescribeProducers};
+    const ApiKey api = apis[random_.below(6)];
+    log("an answer to API " + std::to_string(static_cast<int>(api)) + " of " + where + " will be lost");
+    net.cluster.lose_answers(1, api);
+  }
+
+  void retain(ClusterNet& net, const Place& place, const std::string& where) {
+    const auto partition = net.cluster.partition(place.topic, place.partition);
+    const Offset start = random_.between(partition->log->start(), partition->high_watermark);
+    log("retention removes " + to_string(place) + " of " + where + " up to " + std::to_string(start));
+    net.cluster.set_log_start(place.topic, place.partition, start);
+    net.pump();
+  }
+
+  // --- the end ---
+
+  void come_to_rest() {
+    quiet_ = true;
+    for (auto& client : clients_) client->finish();
+    for (std::size_t i = 0; i < 2; ++i) {
+      for (NodeId node = 0; node < 10'000; node = node == 0 ? nets()[i]->cluster.options().first_id : node + 1) {
+        if (node > nets()[i]->cluster.options().first_id + 2) break;
+        nets()[i]->cluster.start_broker(node);
+      }
+      for (const Place& place : places_) nets()[i]->cluster.set_high_watermark_lag(place.topic, place.partition, 0);
+      nets()[i]->pump();
+    }
+  }
+
+  bool at_rest() {
+    if (!proxy_ || dying_ || flip_running_ || !proxy_->controller().ready()) return false;
+    for (const auto& route : proxy_->controller().snapshot()->routes) {
+      if (route.phase != proxy::RoutePhase::open) return false;
+    }
+    return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->done(); });
+  }
+
+  void complain_of_unrest() {
+    std::string text = "7: waits for ever:";
+    if (flip_running_) text += " flip";
+    if (!proxy_ || !proxy_->controller().ready()) text += " proxy not ready";
+    if (proxy_) {
+      for (const auto& route : proxy_->controller().snapshot()->routes) {
+        if (route.phase != proxy::RoutePhase::open)
+          text += " route " + route.name + " is " + std::string(proxy::to_string(route.phase));
+      }
+    }
+    for (const auto& client : clients_) {
+      if (!client->done()) text += " " + client->name() + ":" + client->describe();
+    }
+    checks_.violated(text);
+  }
+
+  void last_checks() {
+    checks_.check_history(places_, consumers_);
+    check_strangers();
+  }
+
+  // 8: what lies behind the last closed segment of the cluster that is not home was written past the proxy.
+  void check_strangers() {
+    const auto reported = proxy_->controller().strangers();
+    for (const Place& place : places_) {
+      const proxy::VirtualLog log = checks_.log_of(place);
+      const Side away = proxy::other(log.home());
+      const auto& segments = log.segments();
+      const auto last =
+          std::find_if(segments.rbegin(), segments.rend(), [away](const auto& s) { return s.cluster == away; });
+      if (last == segments.rend()) continue;
+      const Offset end = nets()[proxy::index_of(away)]->cluster.partition(place.topic, place.partition)->log->end();
+      const bool told = std::any_of(reported.begin(), reported.end(), [&](const auto& s) {
+        return s.topic == place.topic && s.partition == place.partition && s.cluster == away;
+      });
+      if (told != (end > last->real_end())) {
+        checks_.violated("8: " + to_string(place) + " has " + std::to_string(end - last->real_end()) +
+                         " records past the proxy, " + (told ? "reported" : "not reported"));
+      }
+    }
+  }
+
+  Random random_;
+  Plan plan_;
+  bool verbose_;
+  Events events_;
+  ClusterNet source_, target_;
+  std::array<ControlTopic, 2> control_;
+  Invariants checks_;
+  ClientWorld clients_world_;
+  std::vector<Place> places_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::vector<std::string> consumers_;
+  std::shared_ptr<ProxyProcess> proxy_;
+  bool dying_ = false, flip_running_ = false, quiet_ = false;
+  std::uint64_t next_stranger_ = 0;
+  Verdict verdict_;
+};
+
+}  // namespace
+
+Verdict simulate(std::uint64_t seed, bool verbose) {
+  return World(seed, verbose).run();
+}
+
+}  // namespace crossover::sim
