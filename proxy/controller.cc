@@ -71,6 +71,7 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
   view.routes.clear();
   for (const auto& r : report.routes) view.routes[r.name] = {r.writes_in_flight, r.held};
   for (const auto& [key, at] : report.unknown_outcome_at) unknown_outcome_at_[key] = std::max(unknown_outcome_at_[key], at);
+  transactional_ids_.insert(report.transactional_ids.begin(), report.transactional_ids.end());
   constexpr std::size_t remembered = 100'000;
   if (hold_times_.size() < remembered) hold_times_.insert(hold_times_.end(), report.hold_times_ms.begin(), report.hold_times_ms.end());
   settle();
@@ -128,6 +129,7 @@ void Controller::Impl::refold() {
   ControlState together = logs_[0].state();
   together.merge(logs_[1].state());
   state_ = std::move(together);
+  topics_changed_ = true;
 }
 
 Task<Controller::Impl::Written> Controller::Impl::append(Cluster log, Encode encode, Millis deadline) {

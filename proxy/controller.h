@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,7 @@ struct WorkerReport {
   std::vector<Route> routes;
   std::vector<std::pair<std::pair<std::string, Cluster>, Millis>> unknown_outcome_at;
   std::vector<Millis> hold_times_ms;
+  std::set<std::string> transactional_ids;  // seen by this worker's sessions
 };
 
 struct Gate {

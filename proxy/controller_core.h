@@ -119,6 +119,7 @@ class Controller::Impl {
   Task<> run_flip(std::string route, Cluster to, bool dry_run, FlipDone done);
   Task<bool> prepare(Flip& flip);
   Task<bool> gates(Flip& flip);
+  void doubt_gate(Flip& flip);
   Task<> transaction_gate(Flip& flip);
   void gate(Flip& flip, std::string name, bool ok, std::string detail);
   void find_places(Flip& flip);
@@ -160,6 +161,7 @@ class Controller::Impl {
 
   std::shared_ptr<const Snapshot> snapshot_;
   std::uint64_t revision_ = 0;
+  bool topics_changed_ = true;  // since the last publication
   struct Phase {
     RoutePhase phase = RoutePhase::open;
     std::uint64_t fence = 0;
@@ -174,6 +176,7 @@ class Controller::Impl {
   std::vector<WorkerView> workers_;
   std::map<std::pair<std::string, Cluster>, Millis> unknown_outcome_at_;
   std::vector<Millis> hold_times_;
+  std::set<std::string> transactional_ids_;  // that clients of this proxy have used
   std::map<std::string, std::string> running_step_;                // by route id, while a flip runs
   std::map<std::string, std::vector<FlipReport>> history_;        // by route id
   std::vector<Stranger> strangers_;

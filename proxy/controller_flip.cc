@@ -22,6 +22,8 @@ constexpr std::int32_t debug_replica = -2;   // ListOffsets: the log end, beyond
 constexpr std::int32_t consumer_replica = -1;
 constexpr std::int64_t latest = -1;
 constexpr Millis release_ms = 2'000;
+// How long a broker may take to carry out a request whose connection is gone (request.timeout.ms of its own followers).
+constexpr Millis request_horizon_ms = 30'000;
 
 std::string place_name(const std::string& topic, PartitionIndex p) { return topic + "-" + std::to_string(p); }
 
@@ -191,14 +193,27 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
   gate(flip, "partition_counts", uneven.empty(), uneven.empty() ? "equal on both clusters" : "different: " + some_of(uneven));
   gate(flip, "leaders", leaderless.empty(), leaderless.empty() ? "every partition has one" : "without a leader: " + some_of(leaderless));
   gate(flip, "in_sync_replicas", behind.empty(), behind.empty() ? "complete" : "replicas out of sync: " + some_of(behind));
+  doubt_gate(flip);
   co_await transaction_gate(flip);
   find_places(flip);
   co_return true;
 }
 
+// A write whose connection was lost may still land on a cluster for a while. Were the log there reopened meanwhile, the
+// straggler would appear in the middle of newer records, and its retry a second time.
+void Controller::Impl::doubt_gate(Flip& flip) {
+  const auto lost = unknown_outcome_at_.find({flip.route.name, flip.to});
+  const Millis since = lost == unknown_outcome_at_.end() ? request_horizon_ms : now_ - lost->second;
+  const bool still = since >= request_horizon_ms;
+  gate(flip, "unknown_outcomes", still,
+       still ? "no write to the " + std::string(to_string(flip.to)) + " cluster is in doubt"
+             : "a connection to the " + std::string(to_string(flip.to)) + " cluster was lost with a write in flight " + std::to_string(since) +
+                   " ms ago; it may still land: try again in " + std::to_string((request_horizon_ms - since) / 1000 + 1) + " s");
+}
+
 // Transactions are not carried over: a route on which any transactional id is known stays where it is.
 Task<> Controller::Impl::transaction_gate(Flip& flip) {
-  std::set<std::string> ids;
+  std::set<std::string> ids = transactional_ids_;
   const auto version = version_of(flip.from, ApiKey::ListTransactions, {0, 1});
   bool complete = version.has_value();
   if (version) {

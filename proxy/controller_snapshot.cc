@@ -22,7 +22,14 @@ void Controller::Impl::publish() {
   }
   fill_brokers(*next);
   fill_routes(*next);
-  fill_topics(*next);
+  // Most publications bring a newer time of asking and nothing else: the topics are then taken over as they are.
+  if (topics_changed_) {
+    fill_topics(*next);
+  } else {
+    next->topics = snapshot_->topics;
+    next->topics_by_id = snapshot_->topics_by_id;
+  }
+  topics_changed_ = false;
   // Nothing is announced, so nothing is answered, before it is known what this virtual cluster is.
   const bool known = !state_.cluster_id.empty() && any_log_ready() && state_.versions[0] &&
                      (state_.versions[1] || !images_[1]->reachable);

@@ -116,6 +116,8 @@ Task<bool> Controller::Impl::refresh_image(Cluster cluster) {
     io_.log("info", "cluster_reachable", {{"cluster", std::string(to_string(cluster))}, {"brokers", std::to_string(image->brokers.size())},
                                           {"topics", std::to_string(image->topics.size())}});
   }
+  const ClusterImage& before = *images_[at];
+  topics_changed_ = topics_changed_ || before.known != image->known || before.topics != image->topics;
   images_[at] = std::move(image);
   publish();
   co_return true;

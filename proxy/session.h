@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "proxy/limits.h"
@@ -41,6 +42,8 @@ struct WorkerState {
   std::map<std::string, RouteLoad> routes;
   // Writes whose connection was lost before the answer: when, per route and cluster.
   std::map<std::pair<std::string, Cluster>, Millis> unknown_outcome_at;
+  // Transactional ids that clients of this worker have used: what a cluster too old to list them cannot tell.
+  std::set<std::string> transactional_ids;
   struct Counters {
     std::uint64_t requests = 0, bytes_in = 0, bytes_out = 0, produce_records = 0, fetch_bytes = 0, held_requests = 0,
         split_requests = 0, refused_requests = 0, malformed_requests = 0, duplicates_answered = 0, skipped_segments = 0;

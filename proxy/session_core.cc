@@ -168,9 +168,10 @@ SessionInfo SessionCore::info() const {
 
 // --- the order of requests ---
 
-void SessionCore::pump() {
-  if (pumping_) return;
+bool SessionCore::pump() {
+  if (pumping_) return false;
   pumping_ = true;
+  bool any = false;
   // Nothing can be answered before it is known what both clusters speak.
   while (!closed_ && !snapshot_->announced.empty() && started_ < requests_.size() &&
          started_ < options_.limits.requests_in_flight) {
@@ -180,9 +181,11 @@ void SessionCore::pump() {
       if (!before.released && !before.done) break;
     }
     ++started_;
+    any = true;
     start(*next);
   }
   pumping_ = false;
+  return any;
 }
 
 void SessionCore::start(Request& request) {
@@ -192,13 +195,11 @@ void SessionCore::start(Request& request) {
 
 void SessionCore::finish_event() {
   // An answer makes room for the next request, which may be answered at once.
-  std::size_t before;
-  do {
-    before = started_ + requests_.size() * 1000;
-    flush_answers();
-    pump();
-    flush_answers();
-  } while (started_ + requests_.size() * 1000 != before && !closed_);
+  for (bool progress = true; progress && !closed_;) {
+    const bool started = pump();
+    const bool answered = flush_answers();
+    progress = started || answered;
+  }
   if (draining_ && requests_.empty() && !closed_) return close("drained");
   if (closed_ && client_gone_) {
     requests_.remove_if([](const Request& r) { return r.done; });
@@ -212,7 +213,8 @@ void SessionCore::finish_event() {
   arm();
 }
 
-void SessionCore::flush_answers() {
+bool SessionCore::flush_answers() {
+  bool any = false;
   while (!closed_ && started_ > 0 && !requests_.empty() && requests_.front().done) {
     Request& request = requests_.front();
     if (request.answered) {
@@ -222,7 +224,9 @@ void SessionCore::flush_answers() {
     }
     requests_.pop_front();
     --started_;
+    any = true;
   }
+  return any;
 }
 
 void SessionCore::close(std::string_view reason) {

@@ -196,10 +196,10 @@ class SessionCore {
     explicit Upstream(std::size_t limit) : input(limit) {}
   };
 
-  void pump();
+  bool pump();  // true when it started any
   void start(Request& request);
   void finish_event();
-  void flush_answers();
+  bool flush_answers();  // true when it sent any
   void arm();
   void fire_waiters(bool all);
   Upstream& upstream(Cluster cluster, NodeId node, UpstreamId& id);

@@ -166,6 +166,7 @@ void Worker::send_report() {
   for (const auto& [name, load] : state_.routes) report.routes.push_back({name, load.writes_in_flight, load.held});
   report.unknown_outcome_at.assign(state_.unknown_outcome_at.begin(), state_.unknown_outcome_at.end());
   report.hold_times_ms = std::exchange(state_.hold_times_ms, {});
+  report.transactional_ids = state_.transactional_ids;
   upcalls_.report(std::move(report));
 }
 
