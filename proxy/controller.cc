@@ -20,6 +20,7 @@ void Controller::Impl::start(Millis now) {
   now_ = now;
   publish();
   for (const Cluster c : both_clusters) spawn(watch(c));
+  for (const Cluster c : both_clusters) spawn(keep_lease(c));
   spawn(keep_records());
   spawn(watch_strangers());
   spawn(finish_open_flips());

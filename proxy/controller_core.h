@@ -10,6 +10,10 @@
 #include "proxy/session.h"
 #include "proxy/task.h"
 
+namespace crossover::protocol {
+struct FetchResponse;
+}
+
 namespace crossover::proxy {
 
 class Controller::Impl {
@@ -81,6 +85,12 @@ class Controller::Impl {
   Task<bool> keep_records_of(Cluster log);
   Task<> watch_strangers();
   Task<bool> look_for_strangers();
+  // --- leases (controller_lease.cc) ---
+  Task<> keep_lease(Cluster cluster);
+  Task<Offset> beat(Cluster cluster, Offset read_from);
+  Offset read_heartbeats(const protocol::FetchResponse& answer, Offset read_from);
+  std::vector<std::string> other_live_proxies() const;
+
   std::optional<Version> version_of(Cluster cluster, ApiKey api, VersionRange wanted) const;
 
   // --- control records (controller.cc) ---
@@ -180,6 +190,9 @@ class Controller::Impl {
   std::map<std::string, std::string> running_step_;                // by route id, while a flip runs
   std::map<std::string, std::vector<FlipReport>> history_;        // by route id
   std::vector<Stranger> strangers_;
+  // Until a first heartbeat was written a lease does not bind: serving does not depend on the leases topic's creation.
+  std::array<Millis, 2> lease_until_{no_lease, no_lease};
+  std::map<std::string, Millis> other_proxies_;  // when each was last heard of
 };
 
 template <class T>

@@ -193,6 +193,10 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
   gate(flip, "partition_counts", uneven.empty(), uneven.empty() ? "equal on both clusters" : "different: " + some_of(uneven));
   gate(flip, "leaders", leaderless.empty(), leaderless.empty() ? "every partition has one" : "without a leader: " + some_of(leaderless));
   gate(flip, "in_sync_replicas", behind.empty(), behind.empty() ? "complete" : "replicas out of sync: " + some_of(behind));
+  const std::vector<std::string> others = other_live_proxies();
+  gate(flip, "other_proxies", others.empty(),
+       others.empty() ? "no other proxy was heard of for 10 s"
+                      : "other proxies serve this virtual cluster, and a flip would not fence them: stop " + some_of(others));
   doubt_gate(flip);
   co_await transaction_gate(flip);
   find_places(flip);

@@ -15,7 +15,7 @@ void Controller::Impl::publish() {
   next->virtual_cluster_id = state_.cluster_id;
   next->advertised_host = options_.advertised_host;
   next->images = images_;
-  next->lease_until = std::numeric_limits<Millis>::max();
+  next->lease_until = lease_until_;
   for (const Cluster c : both_clusters) {
     const auto& recorded = state_.versions[index_of(c)];
     next->versions[index_of(c)] = recorded ? std::make_shared<const ClusterVersions>(*recorded) : versions_[index_of(c)];

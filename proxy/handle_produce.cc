@@ -241,8 +241,8 @@ void add_endpoints(const Snapshot& snapshot, ProduceResponse& answer) {
 // The check between the broker's answer and the client's: a proxy that slept through its lease, or through a flip,
 // acknowledges nothing.
 bool may_acknowledge(const SessionCore& core, const std::vector<Item>& items) {
-  if (core.now() >= core.snapshot().lease_until) return false;
   for (const Item& item : items) {
+    if (!item.segment.open() || core.now() >= core.snapshot().lease_until[index_of(item.to.first)]) return false;
     const TopicView* topic = core.snapshot().topic(item.name);
     if (!topic || item.answer) continue;
     const RouteView& route = core.snapshot().route_of(*topic);

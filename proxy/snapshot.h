@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,6 +22,8 @@ struct ProducerEntry {
   bool operator==(const ProducerEntry&) const = default;
 };
 using ProducerTable = std::unordered_map<ProducerId, ProducerEntry>;
+
+inline constexpr Millis no_lease = std::numeric_limits<Millis>::max();
 
 struct PartitionView {
   VirtualLog log;
@@ -76,7 +79,8 @@ struct Snapshot {
   std::unordered_map<std::string, std::shared_ptr<const TopicView>> topics;
   std::unordered_map<Uuid, std::shared_ptr<const TopicView>, protocol::UuidHash> topics_by_id;  // by virtual id
   Cluster groups_home = Cluster::source;  // where group and transaction coordinators live
-  Millis lease_until = 0;                 // writes are acknowledged only before this instant (see Controller)
+  // Writes to a cluster are acknowledged only before this instant (controller_lease.cc).
+  std::array<Millis, 2> lease_until{no_lease, no_lease};
 
   const TopicView* topic(const std::string& name) const;
   const TopicView* topic(const Uuid& virtual_id) const;
