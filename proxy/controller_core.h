@@ -83,8 +83,19 @@ class Controller::Impl {
   Task<bool> refresh_image(Cluster cluster);
   Task<> keep_records();
   Task<bool> keep_records_of(Cluster log);
+  // --- writes past the proxy (controller_strangers.cc) ---
+  struct Place {
+    std::string topic;
+    PartitionIndex partition = 0;
+    Cluster cluster{};
+    std::optional<Offset> closed_end;  // of the latest segment there
+  };
   Task<> watch_strangers();
-  Task<bool> look_for_strangers();
+  Task<> look_for_strangers();
+  void note_first_ends();
+  Offset expected_end(const Place& place, Offset seen);
+  std::map<std::pair<Cluster, NodeId>, std::vector<Place>> places_away_from_home() const;
+
   // --- leases (controller_lease.cc) ---
   Task<> keep_lease(Cluster cluster);
   Task<Offset> beat(Cluster cluster, Offset read_from);
@@ -113,6 +124,7 @@ class Controller::Impl {
   struct Flip {
     RouteState route;      // as before
     Cluster from, to;
+    bool dry_run = false;
     FlipReport report;
     Millis began = 0, step_began = 0, fenced_at = 0;
     struct Place {
@@ -131,6 +143,9 @@ class Controller::Impl {
   Task<bool> gates(Flip& flip);
   void doubt_gate(Flip& flip);
   Task<> transaction_gate(Flip& flip);
+  Task<> keep_tombstones(Flip& flip);
+  Task<std::set<std::string>> forgetful_topics(Cluster cluster, const std::set<std::string>& topics);
+  Task<bool> raise_delete_retention(Cluster cluster, const std::set<std::string>& topics);
   void gate(Flip& flip, std::string name, bool ok, std::string detail);
   void find_places(Flip& flip);
   Task<bool> fence_and_drain(Flip& flip);
@@ -190,6 +205,8 @@ class Controller::Impl {
   std::map<std::string, std::string> running_step_;                // by route id, while a flip runs
   std::map<std::string, std::vector<FlipReport>> history_;        // by route id
   std::vector<Stranger> strangers_;
+  std::array<std::optional<std::set<std::string>>, 2> topics_at_start_;
+  std::map<std::pair<std::string, PartitionIndex>, Offset> first_ends_;  // where no segment says what to expect
   // Until a first heartbeat was written a lease does not bind: serving does not depend on the leases topic's creation.
   std::array<Millis, 2> lease_until_{no_lease, no_lease};
   std::map<std::string, Millis> other_proxies_;  // when each was last heard of

@@ -22,6 +22,8 @@ constexpr std::int32_t debug_replica = -2;   // ListOffsets: the log end, beyond
 constexpr std::int32_t consumer_replica = -1;
 constexpr std::int64_t latest = -1;
 constexpr Millis release_ms = 2'000;
+constexpr std::int8_t topic_resource = 2;
+constexpr const char* tombstones_for_ever = "9223372036854775807";
 // How long a broker may take to carry out a request whose connection is gone (request.timeout.ms of its own followers).
 constexpr Millis request_horizon_ms = 30'000;
 
@@ -34,6 +36,10 @@ std::string some_of(const std::vector<std::string>& names) {
   for (std::size_t i = 0; i < std::min(shown, names.size()); ++i) text += (i ? ", " : "") + names[i];
   if (names.size() > shown) text += " and " + std::to_string(names.size() - shown) + " more";
   return text;
+}
+
+bool all_green(const FlipReport& report) {
+  return std::all_of(report.gates.begin(), report.gates.end(), [](const Gate& g) { return g.ok; });
 }
 
 }  // namespace
@@ -68,6 +74,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
   Flip flip;
   flip.to = to;
   flip.from = other(to);
+  flip.dry_run = dry_run;
   flip.began = now_;
   flip.report.route = route_name;
   flip.report.direction = to == Cluster::target ? "cutover" : "rollback";
@@ -137,8 +144,9 @@ Task<bool> Controller::Impl::prepare(Flip& flip) {
     co_await fresh;
   }
   co_await gates(flip);
+  if (!flip.dry_run && all_green(flip.report)) co_await keep_tombstones(flip);
   io_.passed("prepare");
-  co_return std::all_of(flip.report.gates.begin(), flip.report.gates.end(), [](const Gate& g) { return g.ok; });
+  co_return all_green(flip.report);
 }
 
 void Controller::Impl::find_places(Flip& flip) {
@@ -168,7 +176,7 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
     const bool newer = logs_[index_of(c)].newer_seen();
     if (newer) gate(flip, name + "_control_format", false, "a newer proxy has written records that this one does not understand: upgrade it first");
   }
-  if (!flip.report.gates.empty() && std::any_of(flip.report.gates.begin(), flip.report.gates.end(), [](const Gate& g) { return !g.ok; })) co_return false;
+  if (!all_green(flip.report)) co_return false;
 
   std::vector<std::string> missing, uneven, leaderless, behind;
   for (const auto& [name, topic] : snapshot_->topics) {
@@ -239,6 +247,70 @@ Task<> Controller::Impl::transaction_gate(Flip& flip) {
   } else {
     gate(flip, "transactions", true, version ? "no transactional id is known" : "the cluster is too old to list transactional ids; open transactions are looked for at the boundary");
   }
+}
+
+// --- compacted topics ---
+
+// A tombstone that vanished from the open segment would let the deleted key rise again from a closed one, which no cleaner
+// of the other cluster can reach. So compacted topics keep their tombstones, on both sides, from before the first flip on.
+Task<> Controller::Impl::keep_tombstones(Flip& flip) {
+  std::set<std::string> topics;
+  for (const Flip::Place& place : flip.places) topics.insert(place.topic);
+  std::size_t raised = 0;
+  bool ok = true;
+  for (const Cluster c : both_clusters) {
+    const std::set<std::string> forgetful = co_await forgetful_topics(c, topics);
+    if (forgetful.empty()) continue;
+    const bool done = co_await raise_delete_retention(c, forgetful);
+    ok = ok && done;
+    raised += forgetful.size();
+    io_.log(done ? "info" : "warn", "delete_retention_raised", {{"cluster", std::string(to_string(c))}, {"topics", std::to_string(forgetful.size())},
+                                                                {"done", done ? "true" : "false"}});
+  }
+  gate(flip, "tombstones", ok,
+       ok ? "compacted topics keep their tombstones (delete.retention.ms raised on " + std::to_string(raised) + " now)"
+          : "delete.retention.ms of compacted topics could not be raised: deleted keys could rise again from a closed segment");
+}
+
+// The compacted ones of these topics that drop tombstones after a time.
+Task<std::set<std::string>> Controller::Impl::forgetful_topics(Cluster cluster, const std::set<std::string>& topics) {
+  std::set<std::string> found;
+  const auto version = version_of(cluster, ApiKey::DescribeConfigs, {1, 4});
+  if (!version || topics.empty()) co_return found;
+  DescribeConfigsRequest question;
+  for (const std::string& topic : topics) {
+    auto& resource = question.resources.emplace_back();
+    resource.resource_type = topic_resource;
+    resource.resource_name = topic;
+    resource.configuration_keys = std::vector<std::string>{"cleanup.policy", "delete.retention.ms"};
+  }
+  const auto answer = co_await ask_for<DescribeConfigsResponse>(cluster, any_node, *version, question, answer_ms);
+  if (!answer) co_return found;
+  for (const auto& result : answer->results) {
+    bool compacted = false, kept = false;
+    for (const auto& config : result.configs) {
+      if (config.name == "cleanup.policy") compacted = config.value.value_or("").find("compact") != std::string::npos;
+      if (config.name == "delete.retention.ms") kept = config.value == tombstones_for_ever;
+    }
+    if (compacted && !kept) found.insert(result.resource_name);
+  }
+  co_return found;
+}
+
+Task<bool> Controller::Impl::raise_delete_retention(Cluster cluster, const std::set<std::string>& topics) {
+  const auto version = version_of(cluster, ApiKey::IncrementalAlterConfigs, {0, 1});
+  if (!version) co_return false;
+  IncrementalAlterConfigsRequest change;
+  for (const std::string& topic : topics) {
+    auto& resource = change.resources.emplace_back();
+    resource.resource_type = topic_resource;
+    resource.resource_name = topic;
+    auto& config = resource.configs.emplace_back();
+    config.name = "delete.retention.ms";
+    config.value = tombstones_for_ever;
+  }
+  const auto answer = co_await ask_for<IncrementalAlterConfigsResponse>(cluster, any_node, *version, change, answer_ms);
+  co_return answer && std::all_of(answer->responses.begin(), answer->responses.end(), [](const auto& r) { return r.error_code == 0; });
 }
 
 // --- fence, drain ---

@@ -12,7 +12,6 @@ namespace {
 
 constexpr Millis answer_ms = 5'000;
 constexpr Millis retry_ms = 500;
-constexpr Millis stranger_period_ms = 2'000;
 
 ClusterVersions versions_of(const ApiVersionsResponse& answer) {
   ClusterVersions v;
@@ -226,70 +225,6 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
     co_return written;
   }
   co_return false;
-}
-
-// --- writes that lie in no open segment ---
-
-Task<> Controller::Impl::watch_strangers() {
-  for (;;) {
-    Until due(*this, [] { return false; }, now_ + stranger_period_ms);
-    co_await due;
-    if (running_step_.empty()) co_await look_for_strangers();
-  }
-}
-
-Task<bool> Controller::Impl::look_for_strangers() {
-  struct Closed {
-    std::string topic;
-    PartitionIndex partition;
-    Segment segment;
-    NodeId leader;
-  };
-  std::map<std::pair<Cluster, NodeId>, std::vector<Closed>> by_leader;
-  for (const auto& [name, topic] : snapshot_->topics) {
-    for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
-      const PartitionView& p = topic->partitions[i];
-      const Cluster away = other(p.log.home());
-      const auto& segments = p.log.segments();
-      // What its latest closed segment there does not explain was written past the proxy.
-      const auto last = std::find_if(segments.rbegin(), segments.rend(), [away](const Segment& s) { return s.cluster == away; });
-      const NodeId leader = p.real[index_of(away)].leader;
-      if (last == segments.rend() || leader < 0) continue;
-      by_leader[{away, leader}].push_back({name, static_cast<PartitionIndex>(i), *last, leader});
-    }
-  }
-  std::vector<Stranger> found;
-  for (const auto& [at, places] : by_leader) {
-    const auto version = version_of(at.first, ApiKey::ListOffsets, {1, 7});
-    if (!version || !images_[index_of(at.first)]->reachable) continue;
-    ListOffsetsRequest ask;
-    ask.replica_id = -1;
-    for (const Closed& place : places) {
-      auto& t = ask.topics.emplace_back();
-      t.name = place.topic;
-      auto& p = t.partitions.emplace_back();
-      p.partition_index = place.partition;
-      p.timestamp = -1;
-    }
-    const auto answer = co_await ask_for<ListOffsetsResponse>(at.first, at.second, *version, ask, answer_ms);
-    if (!answer) continue;
-    // Brokers answer in an order of their own, and once for each topic.
-    std::map<std::pair<std::string_view, PartitionIndex>, const Closed*> asked;
-    for (const Closed& place : places) asked[{place.topic, place.partition}] = &place;
-    for (const auto& topic : answer->topics) {
-      for (const auto& row : topic.partitions) {
-        const auto place = asked.find({topic.name, row.partition_index});
-        if (place == asked.end() || row.error_code != 0) continue;
-        const Offset end = place->second->segment.real_end();
-        if (row.offset > end) found.push_back({topic.name, row.partition_index, at.first, end, row.offset - end});
-      }
-    }
-  }
-  if (found.size() > strangers_.size()) {
-    io_.log("warn", "writes_past_the_proxy", {{"partitions", std::to_string(found.size())}, {"topic", found.back().topic}});
-  }
-  strangers_ = std::move(found);
-  co_return true;
 }
 
 }  // namespace crossover::proxy

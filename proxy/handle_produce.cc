@@ -449,6 +449,7 @@ Task<> handle_produce(SessionCore& core, Request& request) {
     co_await settle(core, request, items);
   }
 
+  for (const Item& item : items) core.worker().counters.produce_records += static_cast<std::uint64_t>(item.answer ? 0 : std::max(0, item.batch.record_count));
   const bool tagged = tag_producers(items);
   if (asked->acks == 0) co_return send_unacknowledged(core, request, *asked, items);
   const SessionCore::WriteGuard in_flight(core, request, routes);
