@@ -149,6 +149,7 @@ class Controller::Impl {
   void gate(Flip& flip, std::string name, bool ok, std::string detail);
   void find_places(Flip& flip);
   Task<bool> fence_and_drain(Flip& flip);
+  Task<bool> same_places(Flip& flip);
   Task<bool> boundary(Flip& flip, Millis deadline);
   Task<bool> log_ends(Flip& flip, bool old_side, std::int32_t replica, std::vector<Offset>& ends);
   Task<bool> producer_states(Flip& flip);

@@ -458,9 +458,27 @@ Task<bool> Controller::Impl::producer_states(Flip& flip) {
   co_return false;
 }
 
+// A topic or partition that appeared since the gates were judged would be left behind: asked again under the fence.
+Task<bool> Controller::Impl::same_places(Flip& flip) {
+  std::set<std::pair<std::string, PartitionIndex>> before, after;
+  for (const Flip::Place& place : flip.places) before.emplace(place.topic, place.partition);
+  const bool asked = co_await refresh_image(flip.from);
+  if (!asked) {
+    fail(flip, "the " + std::string(to_string(flip.from)) + " cluster did not answer under the fence");
+    co_return false;
+  }
+  find_places(flip);
+  for (const Flip::Place& place : flip.places) after.emplace(place.topic, place.partition);
+  if (before == after) co_return true;
+  fail(flip, "topics or partitions of the route changed while the flip began; try again");
+  co_return false;
+}
+
 // From the cluster's own word: log end; high watermark caught up; producers; log end again, unmoved.
 Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
   begin_step(flip, "boundary");
+  const bool same = co_await same_places(flip);
+  if (!same) co_return false;
   std::vector<Offset> ends, marks, again;
   for (;;) {
     const bool asked = co_await log_ends(flip, true, debug_replica, ends);
