@@ -203,7 +203,7 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
   gate(flip, "in_sync_replicas", behind.empty(), behind.empty() ? "complete" : "replicas out of sync: " + some_of(behind));
   const std::vector<std::string> others = other_live_proxies();
   gate(flip, "other_proxies", others.empty(),
-       others.empty() ? "no other proxy was heard of for 10 s"
+       others.empty() ? "no other proxy was heard of for 30 s"
                       : "other proxies serve this virtual cluster, and a flip would not fence them: stop " + some_of(others));
   doubt_gate(flip);
   co_await transaction_gate(flip);

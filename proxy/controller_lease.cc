@@ -3,7 +3,7 @@
 // A proxy that has written a heartbeat to a cluster may acknowledge writes there for lease_ms from the moment it sent it;
 // the others take it for alive for as long from the moment they read it, which is later. So whoever was asleep, or cut off
 // from a cluster, has stopped acknowledging by the time another proxy takes it for gone. Clocks need only run at the same
-// rate within the difference, which no clock in use exceeds over ten seconds.
+// rate within the difference, which no clock in use exceeds over half a minute.
 #include <boost/json.hpp>
 
 #include "protocol/messages.h"
@@ -17,7 +17,7 @@ using namespace protocol;
 namespace {
 
 constexpr Millis heartbeat_ms = 2'000;
-constexpr Millis lease_ms = 10'000;
+constexpr Millis lease_ms = 30'000;  // longer than a cluster takes to replace a leader that fell silent
 constexpr Millis answer_ms = 2'000;
 constexpr const char* leases_topic = "__crossover_leases";
 
