@@ -145,9 +145,14 @@ Task<Controller::Impl::Written> Controller::Impl::append(Cluster log, Encode enc
   chain.id = options_.proxy_id + "/" + std::to_string(next_id_++);
   chain.prev = logs_[at].last_accepted();
   chain.by = options_.proxy_id;
+  Bytes record = encode(chain);
+  if (record.empty()) {
+    writing_[at] = false;
+    co_return Written::ignored;
+  }
   const CallId call = next_id_++;
   appends_[call] = std::nullopt;
-  io_.append_control(call, log, encode(chain));
+  io_.append_control(call, log, std::move(record));
   // A driver acts only on its own record read back: the acknowledgement alone says nothing of the order.
   {
     Until seen(*this, [this, at, &chain, call] {

@@ -106,7 +106,7 @@ class Controller::Impl {
 
   // --- control records (controller.cc) ---
   enum class Written { accepted, ignored, unknown };
-  using Encode = std::function<Bytes(const control_record::Chain&)>;
+  using Encode = std::function<Bytes(const control_record::Chain&)>;  // empty: nothing to be written after all
   Task<Written> append(Cluster log, Encode encode, Millis deadline);
   Task<bool> append_part(Cluster log, Bytes part, Millis deadline);
   Task<> write_routes(ControlState changed, Done done);

@@ -89,7 +89,11 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
     fail(flip, "a flip of this route is running");
     co_return done(flip.report);
   }
-  if (route->home == to && route->opened) {
+  if (!route->opened) {
+    fail(flip, "an earlier flip of this route is still being completed");
+    co_return done(flip.report);
+  }
+  if (route->home == to) {
     flip.report.result = "unchanged";
     co_return done(flip.report);
   }
@@ -564,7 +568,11 @@ Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, M
   after.home = flip.to;
   after.generation = flip.route.generation + 1;
   const std::size_t count = parts.size();
-  const Encode encode = [&after, &parts_id, count, opening](const control_record::Chain& chain) {
+  const Encode encode = [this, &flip, &after, &parts_id, count, opening](const control_record::Chain& chain) {
+    // What was spliced must still be what stands: another process's record may have been folded meanwhile.
+    const RouteState* present = state_.route(flip.route.name);
+    const bool unchanged = present && present->opened && present->generation == flip.route.generation;
+    if (!opening && !unchanged) return Bytes();
     return opening ? control_record::open(chain, after, parts_id, count) : control_record::close(chain, after, parts_id, count);
   };
   const Written written = co_await append(log, encode, deadline);

@@ -294,9 +294,22 @@ ProduceResponse merged(const SessionCore& core, const ProduceRequest& asked, con
 
 void note_established(SessionCore& core, const std::vector<Item>& items) {
   for (const Item& item : items) {
-    if (!item.has_producer || item.segment.generation == 0 || !item.answer || item.answer->error_code != 0) continue;
-    core.established.insert({item.name, item.data->index, item.batch.producer_id, item.segment.generation});
+    if (!item.has_producer || item.segment.generation == 0 || !item.answer) continue;
+    const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
+    if (item.answer->error_code == 0) {
+      core.established.insert(key);
+      core.refused_first.erase(key);
+    } else if (!core.established.contains(key)) {
+      const auto [at, fresh] = core.refused_first.try_emplace(key, item.batch.base_sequence);
+      if (at_or_before(item.batch.base_sequence, at->second)) at->second = item.batch.base_sequence;
+    }
   }
+}
+
+// Whether a batch would overtake the refused first one of its producer.
+bool overtakes(const SessionCore& core, const Item& item) {
+  const auto refused = core.refused_first.find({item.name, item.data->index, item.batch.producer_id, item.segment.generation});
+  return refused != core.refused_first.end() && !at_or_before(item.batch.base_sequence, refused->second);
 }
 
 // One upstream, nothing to change: the request goes as it came, and so does the answer where it says nothing real.
@@ -387,6 +400,10 @@ void send_unacknowledged(SessionCore& core, Request& request, const ProduceReque
 Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
   for (Item& item : items) {
     if (item.answer || !item.has_producer || item.segment.generation == 0) continue;
+    if (overtakes(core, item)) {
+      item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+      continue;
+    }
     const PartitionView* partition = core.snapshot().partition(item.name, item.data->index);
     if (!partition || !partition->producers) continue;
     const auto known = partition->producers->find(item.batch.producer_id);

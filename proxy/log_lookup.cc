@@ -76,7 +76,8 @@ Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::st
       BatchCursor cursor{*data.records};
       Offset next = at;
       for (; cursor.load(); cursor.advance()) {
-        if (is_same_batch(cursor.header, batch, wire)) co_return segment.to_virtual(cursor.header.base_offset);
+        const bool inside = cursor.header.base_offset < segment.real_end();  // a straggler behind the end lies in no segment
+        if (inside && is_same_batch(cursor.header, batch, wire)) co_return segment.to_virtual(cursor.header.base_offset);
         next = cursor.header.last_offset() + 1;
       }
       if (next == at) break;

@@ -181,6 +181,9 @@ class SessionCore {
   };
   // Producers known to have a batch in the open segment of that generation.
   std::set<ProducerKey> established;
+  // Those whose first batch on that segment was refused, by its sequence: what follows it must not overtake it, for a
+  // broker takes any first sequence from a producer that it does not know.
+  std::map<ProducerKey, std::int32_t> refused_first;
   std::map<std::pair<std::string, PartitionIndex>, Offset> shown_high_watermark;
   std::string software_name, software_version;
 
