@@ -116,9 +116,9 @@ class Producer : public Client {
     batch.id = next_batch_++;
     std::vector<protocol::PlainRecord> records(static_cast<std::size_t>(world_.random.between(1, 4)));
     for (auto& record : records) {
-      batch.values.push_back(world_.checks.new_record(name_, place, options_.delivery));
       record.timestamp = world_.events.now_ms();
       record.key = "k" + std::to_string(world_.random.below(8));
+      batch.values.push_back(world_.checks.new_record(name_, place, options_.delivery, *record.key));
       record.value = batch.values.back();
     }
     if (options_.delivery == Delivery::idempotent) {
@@ -221,6 +221,7 @@ class Producer : public Client {
     batch->in_flight = false;
     constexpr std::int16_t out_of_order = 45, duplicate = 46;
     if (row && (row->error_code == 0 || row->error_code == duplicate)) {
+      if (world_.log) world_.log("acknowledged " + batch->values.front() + " at " + std::to_string(row->base_offset));
       for (std::size_t i = 0; i < batch->values.size(); ++i) {
         const bool known = row->error_code == 0 && row->base_offset >= 0;
         world_.checks.acknowledged(batch->values[i],

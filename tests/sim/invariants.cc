@@ -99,10 +99,11 @@ std::optional<std::string> Invariants::stored_at(const Place& place, Offset offs
 
 // --- what clients report ---
 
-std::string Invariants::new_record(const std::string& producer, const Place& place, Delivery delivery) {
+std::string Invariants::new_record(const std::string& producer, const Place& place, Delivery delivery,
+                                   const std::string& key) {
   const std::uint64_t order = next_order_[{producer, place}]++;
   std::string value = producer + "/" + to_string(place) + "/" + std::to_string(order);
-  records_[value] = Record{producer, place, delivery, order};
+  records_[value] = Record{producer, place, delivery, key, order};
   return value;
 }
 
@@ -115,7 +116,7 @@ void Invariants::acknowledged(const std::string& value, std::optional<Offset> of
   if (!offset) return;
   bool gone = false;
   const auto found = stored_at(record.place, *offset, gone);
-  if (found != value && !gone) {
+  if (found != value && !gone && (found || !compacted_.contains(record.place))) {
     violated("1/4: " + value + " was acknowledged at " + std::to_string(*offset) + ", where the open segments hold " +
              found.value_or("nothing"));
   }
@@ -262,16 +263,35 @@ std::vector<Invariants::Stored> Invariants::contents(const Place& place, bool& c
       for (const LogRecord& record : *records) {
         const Offset real = batch.header.base_offset + record.offset_delta;
         if (!segment.holds_real(real) || real < partition->log->start()) continue;
-        all.push_back({segment.to_virtual(real), std::string(record.value.value_or(""))});
+        all.push_back(
+            {segment.to_virtual(real), std::string(record.value.value_or("")), std::string(record.key.value_or(""))});
       }
     }
   }
   return all;
 }
 
+// 9: whatever the cleaners did on either side, the last acknowledged value of a key is there, or a later one.
+void Invariants::check_last_values(const Place& place, const std::vector<Stored>& all) {
+  std::map<std::string, std::pair<Offset, std::string>> last;
+  for (const auto& [value, record] : records_) {
+    if (record.place != place || !record.acknowledged || !record.offset) continue;
+    auto& latest = last.try_emplace(record.key, -1, "").first->second;
+    latest = std::max(latest, std::pair(*record.offset, value));
+  }
+  for (const Stored& stored : all) {
+    const auto at = last.find(stored.key);
+    if (at != last.end() && stored.offset >= at->second.first) last.erase(at);
+  }
+  for (const auto& [key, latest] : last)
+    violated("9: the last value of " + key + " in " + to_string(place) + " is gone: " + latest.second);
+}
+
 void Invariants::check_place(const Place& place, const std::vector<std::string>& consumers) {
   bool complete = true;
   const std::vector<Stored> all = contents(place, complete);
+  if (complete && compacted_.contains(place)) check_last_values(place, all);
+  complete = complete && !compacted_.contains(place);
   std::map<std::string, std::vector<Offset>> where;
   std::map<std::string, std::uint64_t> next_of;
   Offset last = -1;

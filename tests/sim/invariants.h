@@ -34,11 +34,12 @@ class Invariants {
   // --- what clients report ---
   void on_answer(std::uint64_t connection, ApiKey api, protocol::Version version, BytesView body);
   // The record's value, unique in the simulation.
-  std::string new_record(const std::string& producer, const Place& place, Delivery delivery);
+  std::string new_record(const std::string& producer, const Place& place, Delivery delivery, const std::string& key);
   void acknowledged(const std::string& value, std::optional<Offset> offset);
   void gave_up(const std::string& value);
   void fetched(const std::string& consumer, const Place& place, Offset offset, LeaderEpoch epoch, const Bytes& value);
   void skipped(const std::string& consumer, const Place& place, Offset from, Offset to);
+  void compacted(const Place& place) { compacted_.insert(place); }
   void stranger_wrote(const std::string& value) { strangers_.insert(value); }
 
   // --- the truth, from the control topics and the clusters themselves ---
@@ -56,6 +57,7 @@ class Invariants {
     std::string producer;
     Place place;
     Delivery delivery;
+    std::string key;
     std::uint64_t order;  // among its producer's records for that partition
     bool acknowledged = false;
     std::optional<Offset> offset;
@@ -63,9 +65,11 @@ class Invariants {
   struct Stored {
     Offset offset;
     std::string value;
+    std::string key;
   };
   void follow();
   std::vector<Stored> contents(const Place& place, bool& complete);
+  void check_last_values(const Place& place, const std::vector<Stored>& all);
   void check_place(const Place& place, const std::vector<std::string>& consumers);
   std::optional<std::string> stored_at(const Place& place, Offset offset, bool& gone);
 
@@ -84,6 +88,7 @@ class Invariants {
   std::map<Place, std::map<Offset, std::string>> named_;  // what was ever shown under an offset
   std::map<std::pair<std::string, Place>, std::set<Offset>> seen_;
   std::set<std::string> strangers_;
+  std::set<Place> compacted_;
   std::uint64_t acknowledged_ = 0;
 
   std::string cluster_id_;

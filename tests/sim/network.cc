@@ -40,6 +40,10 @@ void Pipe::pause(bool paused) {
   schedule();
 }
 
+void Pipe::stall(Micros time) {
+  for (Chunk& chunk : chunks_) chunk.due += time;
+}
+
 void Pipe::schedule() {
   if (scheduled_ || paused_ || chunks_.empty()) return;
   scheduled_ = true;
@@ -50,6 +54,7 @@ void Pipe::deliver() {
   const auto self = shared_from_this();
   scheduled_ = false;
   if (paused_ || chunks_.empty()) return;
+  if (chunks_.front().due > events_.now()) return schedule();
   Chunk chunk = std::move(chunks_.front());
   chunks_.pop_front();
   if (chunk.data.size() > 1 && random_.one_in(40)) {
@@ -173,6 +178,7 @@ void ClusterNet::reset_some_connection() {
   const auto [id, connection] = random_.pick(connections_);
   connection->down_->close();
   if (random_.one_in(2)) {
+    if (random_.one_in(2)) connection->up_->stall(random_.between(1, 1'500) * one_ms);
     connection->up_->close();
   } else {
     connection->up_->cut();

@@ -24,6 +24,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   void close();  // what was sent before arrives first
   void cut();    // the receiver is gone: nothing arrives any more
   void pause(bool paused);
+  void stall(Micros time);  // what is under way takes that much longer
 
  private:
   struct Chunk {
@@ -53,6 +54,7 @@ class BrokerConnection : public std::enable_shared_from_this<BrokerConnection> {
 
   void send(BytesView data);
   void close();  // by the proxy: the broker still sees what was sent before
+  void stall(Micros time) { up_->stall(time); }
   bool ended() const { return ended_; }
 
  private:

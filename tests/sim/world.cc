@@ -30,11 +30,13 @@ struct Plan {
     errors = chance(3);
     retention = chance(3);
     strangers = chance(4);
+    outages = chance(5);
+    compaction = chance(4);
   }
   int partitions, topics;
   Micros duration, flip_pause, fault_pause;
   bool broker_stops, leader_moves, resets, lags, restarts, deaths_in_flips, control_outages, lost_answers, errors,
-      retention, strangers;
+      retention, strangers, outages, compaction;
 };
 
 ClusterOptions cluster_options(Side side, std::uint64_t seed, Random& random) {
@@ -79,6 +81,7 @@ class World {
     if (!rested && checks_.violations().empty()) complain_of_unrest();
     if (rested) run_until(events_.now() + 5 * second, [] { return false; });
     if (rested) last_checks();
+    if (verbose_) tell_segments();
     verdict_.violations = checks_.violations();
     verdict_.steps = events_.steps();
     verdict_.acknowledged = checks_.acknowledged_count();
@@ -107,7 +110,10 @@ class World {
   void make_topics() {
     const char* names[] = {"orders", "payments"};
     for (int t = 0; t < plan_.topics; ++t) {
-      for (ClusterNet* net : nets()) net->cluster.create_topic(names[t], plan_.partitions);
+      for (ClusterNet* net : nets()) {
+        net->cluster.create_topic(names[t], plan_.partitions);
+        if (plan_.compaction) net->cluster.set_topic_config(names[t], "cleanup.policy", "compact");
+      }
       for (int p = 0; p < plan_.partitions; ++p) places_.push_back({names[t], p});
     }
     clients_world_.places = places_;
@@ -244,7 +250,7 @@ class World {
     ClusterNet& net = random_.one_in(2) ? source_ : target_;
     const std::string where = &net == &source_ ? "source" : "target";
     const Place& place = random_.pick(places_);
-    switch (random_.below(11)) {
+    switch (random_.below(13)) {
       case 0:
         if (plan_.broker_stops) bounce_broker(net, where);
         return;
@@ -280,12 +286,24 @@ class World {
         return;
       case 8:
         if (plan_.errors) {
-          net.cluster.fail_next(1, random_.one_in(2) ? ApiKey::Produce : ApiKey::Fetch,
+          log("a request to " + where + " will be refused");
+          // Before any flip this could put a producer's second batch before its first, as on a plain cluster.
+          const bool flipped = checks_.generation() > 0;
+          net.cluster.fail_next(1, flipped && random_.one_in(2) ? ApiKey::Produce : ApiKey::Fetch,
                                 ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }
         return;
       case 9:
         if (plan_.retention) retain(net, place, where);
+        return;
+      case 11:
+        if (plan_.outages && random_.one_in(3)) take_down(net, &net == &source_ ? 0 : 1, where);
+        return;
+      case 12:
+        if (!plan_.compaction) return;
+        checks_.compacted(place);
+        net.cluster.compact(place.topic, place.partition);
+        net.pump();
         return;
       case 10:
         if (plan_.strangers) break;
@@ -307,6 +325,20 @@ class World {
     net.pump();
     events_.after(random_.between(5, 1'500) * one_ms, [&net, node] {
       net.cluster.start_broker(node);
+      net.pump();
+    });
+  }
+
+  void take_down(ClusterNet& net, std::size_t at, const std::string& where) {
+    log("all of " + where + " goes down");
+    const NodeId first = net.cluster.options().first_id;
+    for (NodeId node = first; node < first + 3; ++node) net.cluster.stop_broker(node);
+    net.pump();
+    control_[at].available = false;
+    events_.after(random_.between(50, 3'000) * one_ms, [this, at, &net, first] {
+      control_[at].available = true;
+      control_[at].changed();
+      for (NodeId node = first; node < first + 3; ++node) net.cluster.start_broker(node);
       net.pump();
     });
   }
@@ -351,10 +383,8 @@ class World {
     quiet_ = true;
     for (auto& client : clients_) client->finish();
     for (std::size_t i = 0; i < 2; ++i) {
-      for (NodeId node = 0; node < 10'000; node = node == 0 ? nets()[i]->cluster.options().first_id : node + 1) {
-        if (node > nets()[i]->cluster.options().first_id + 2) break;
-        nets()[i]->cluster.start_broker(node);
-      }
+      const NodeId first = nets()[i]->cluster.options().first_id;
+      for (NodeId node = first; node < first + 3; ++node) nets()[i]->cluster.start_broker(node);
       for (const Place& place : places_) nets()[i]->cluster.set_high_watermark_lag(place.topic, place.partition, 0);
       nets()[i]->pump();
     }
@@ -382,6 +412,17 @@ class World {
       if (!client->done()) text += " " + client->name() + ":" + client->describe();
     }
     checks_.violated(text);
+  }
+
+  void tell_segments() {
+    for (const Place& place : places_) {
+      const proxy::VirtualLog virtual_log = checks_.log_of(place);
+      for (const auto& s : virtual_log.segments()) {
+        log(to_string(place) + " from " + std::to_string(s.virtual_base) + ": " +
+            std::string(proxy::to_string(s.cluster)) + " " + std::to_string(s.real_base) + " + " +
+            std::to_string(s.length) + " epoch base " + std::to_string(s.epoch_base));
+      }
+    }
   }
 
   void last_checks() {

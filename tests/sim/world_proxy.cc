@@ -83,7 +83,11 @@ ProxyProcess::Connection::~Connection() {
   session_.reset();  // its last effects still find everything in place
   client_.to_proxy->cut();
   client_.to_client->close();
-  for (auto& [id, upstream] : upstreams_) upstream->close();
+  for (auto& [id, upstream] : upstreams_) {
+    if (process_.frozen_ && process_.around_.random.one_in(10))
+      upstream->stall(process_.around_.random.between(1, 500) * one_ms);
+    upstream->close();
+  }
 }
 
 void ProxyProcess::Connection::client_closed() {

@@ -1,0 +1,267 @@
+// A session's order, its holding of writes under a fence and its account of them, as scripts of events.
+#include <gtest/gtest.h>
+
+#include "protocol/codec.h"
+#include "protocol/error_code.h"
+#include "protocol/frame.h"
+#include "protocol/messages.h"
+#include "protocol/record_batch.h"
+#include "proxy/session.h"
+
+namespace crossover::proxy {
+namespace {
+
+using namespace protocol;
+
+constexpr NodeId source_node = 3001, target_node = 7001;
+constexpr Version produce_version = 9;
+
+struct FakeIo : SessionIo {
+  struct Upstream {
+    Cluster cluster;
+    NodeId node;
+    FrameBuffer sent{1 << 20};
+    bool closed = false;
+  };
+  FrameBuffer to_client{1 << 20};
+  std::map<UpstreamId, Upstream> upstreams;
+  bool client_closed = false;
+  Millis timer = -1;
+
+  void send_to_client(Bytes data) override { to_client.append(data); }
+  void close_client(std::string_view) override { client_closed = true; }
+  void pause_client_reads() override {}
+  void resume_client_reads() override {}
+  void open_upstream(UpstreamId id, Cluster cluster, NodeId node) override {
+    upstreams[id].cluster = cluster;
+    upstreams[id].node = node;
+  }
+  void send_upstream(UpstreamId id, Bytes data) override { upstreams.at(id).sent.append(data); }
+  void close_upstream(UpstreamId id) override { upstreams.at(id).closed = true; }
+  void arm_timer(Millis at) override { timer = at; }
+  void want_image(Cluster, Millis) override {}
+};
+
+std::shared_ptr<Snapshot> snapshot(const VirtualLog& log, RoutePhase phase) {
+  auto s = std::make_shared<Snapshot>();
+  s->virtual_cluster_id = "virtual";
+  s->advertised_host = "127.0.0.1";
+  for (const Cluster c : both_clusters) {
+    s->images[index_of(c)] = std::make_shared<ClusterImage>();
+    s->versions[index_of(c)] = std::make_shared<ClusterVersions>();
+  }
+  s->brokers[0] = {0, Cluster::source, source_node, 9093};
+  s->brokers[1] = {1, Cluster::target, target_node, 9094};
+  s->virtual_of = {std::map<NodeId, NodeId>{{source_node, 0}}, std::map<NodeId, NodeId>{{target_node, 1}}};
+  s->routes.push_back({"default", log.home(), log.open_segment().generation, phase});
+  auto topic = std::make_shared<TopicView>();
+  topic->name = "orders";
+  topic->exists = {true, true};
+  PartitionView partition;
+  partition.log = log;
+  partition.real[0].leader = source_node;
+  partition.real[1].leader = target_node;
+  topic->partitions.push_back(partition);
+  s->topics["orders"] = topic;
+  s->announced = {{ApiKey::Produce, {3, 13}}, {ApiKey::ApiVersions, {0, 4}}};
+  return s;
+}
+
+VirtualLog on_source() {
+  return VirtualLog::identity(Cluster::source);
+}
+VirtualLog on_target() {
+  return on_source().flipped(100, 5, Cluster::target, 40, 2);
+}
+
+struct SessionScript : ::testing::Test {
+  FakeIo io;
+  WorkerState worker;
+  Millis now = 1'000;
+  std::unique_ptr<Session> session;
+
+  void begin(std::shared_ptr<const Snapshot> s) {
+    session = std::make_unique<Session>(io, worker, SessionOptions{}, std::move(s), now);
+  }
+
+  void ask(ApiKey api, Version version, std::int32_t correlation, BytesView body) {
+    session->on_client_bytes(request_frame(api, version, correlation, "test", body), now);
+  }
+  void produce(std::int32_t correlation, std::int16_t acks = -1) {
+    const Bytes batch = build_batch({{now, std::nullopt, "value"}});
+    ProduceRequest request;
+    request.acks = acks;
+    request.timeout_ms = 1'000;
+    request.topic_data.emplace_back().name = "orders";
+    request.topic_data[0].partition_data.emplace_back().records = Records(batch);
+    ask(ApiKey::Produce, produce_version, correlation, encode(request, produce_version));
+  }
+  void ask_versions(std::int32_t correlation) { ask(ApiKey::ApiVersions, 0, correlation, {}); }
+
+  // The next request that went to a broker of that cluster, by its header.
+  std::optional<RequestHeader> at_broker(Cluster cluster) {
+    for (auto& [id, upstream] : io.upstreams) {
+      if (upstream.cluster != cluster) continue;
+      if (auto frame = upstream.sent.next()) return parse_request_header(*frame);
+    }
+    return std::nullopt;
+  }
+  UpstreamId upstream_to(Cluster cluster) {
+    for (auto& [id, upstream] : io.upstreams) {
+      if (upstream.cluster == cluster) return id;
+    }
+    return 0;
+  }
+  void answer_produce(Cluster cluster, std::int32_t correlation, Offset base_offset) {
+    ProduceResponse response;
+    response.responses.emplace_back().name = "orders";
+    response.responses[0].partition_responses.emplace_back().base_offset = base_offset;
+    session->on_upstream_bytes(
+        upstream_to(cluster),
+        response_frame(ApiKey::Produce, produce_version, correlation, encode(response, produce_version)), now);
+  }
+  std::optional<std::int32_t> next_answer() {
+    const auto frame = io.to_client.next();
+    if (!frame) return std::nullopt;
+    return parse_response_header(*frame, ApiKey::ApiVersions, 0)->correlation_id;
+  }
+  std::optional<ProduceResponse::PartitionProduceResponse> next_produce_answer() {
+    const auto frame = io.to_client.next();
+    if (!frame) return std::nullopt;
+    const auto header = parse_response_header(*frame, ApiKey::Produce, produce_version);
+    const auto answer = decode<ProduceResponse>(BytesView(*frame).substr(header->body_at), produce_version);
+    return answer ? std::optional(answer->responses.at(0).partition_responses.at(0)) : std::nullopt;
+  }
+  RouteLoad load() { return worker.routes["default"]; }
+};
+
+TEST_F(SessionScript, AnswersLeaveInTheOrderOfTheRequests) {
+  begin(snapshot(on_source(), RoutePhase::open));
+  produce(7);
+  ask_versions(8);
+  const auto sent = at_broker(Cluster::source);
+  ASSERT_TRUE(sent);
+  EXPECT_EQ(next_answer(), std::nullopt) << "the second must wait for the first";
+  answer_produce(Cluster::source, sent->correlation_id, 12);
+  EXPECT_EQ(next_answer(), 7);
+  EXPECT_EQ(next_answer(), 8);
+  EXPECT_EQ(next_answer(), std::nullopt);
+}
+
+TEST_F(SessionScript, NothingIsAnsweredBeforeItIsKnownWhatTheClustersSpeak) {
+  auto nothing_known = snapshot(on_source(), RoutePhase::open);
+  nothing_known->announced.clear();
+  begin(nothing_known);
+  ask_versions(1);
+  EXPECT_EQ(next_answer(), std::nullopt);
+  session->on_snapshot(snapshot(on_source(), RoutePhase::open), now);
+  EXPECT_EQ(next_answer(), 1);
+}
+
+TEST_F(SessionScript, AHeldWriteGoesToTheNewHomeAndIsAnsweredInVirtualOffsets) {
+  begin(snapshot(on_source(), RoutePhase::fenced));
+  produce(3);
+  EXPECT_FALSE(at_broker(Cluster::source));
+  EXPECT_EQ(load().held, 1);
+  EXPECT_EQ(load().writes_in_flight, 0);
+  now += 50;
+  session->on_snapshot(snapshot(on_target(), RoutePhase::releasing), now);
+  EXPECT_FALSE(at_broker(Cluster::source));
+  const auto sent = at_broker(Cluster::target);
+  ASSERT_TRUE(sent);
+  EXPECT_EQ(io.upstreams.at(upstream_to(Cluster::target)).node, target_node);
+  EXPECT_EQ(load().writes_in_flight, 1);
+  answer_produce(Cluster::target, sent->correlation_id, 40);
+  const auto answer = next_produce_answer();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->error_code, 0);
+  EXPECT_EQ(answer->base_offset, 100);
+  EXPECT_EQ(load().held, 0);
+  EXPECT_EQ(load().writes_in_flight, 0);
+  EXPECT_EQ(worker.hold_times_ms, std::vector<Millis>{50});
+}
+
+TEST_F(SessionScript, AHeldWriteIsRefusedWhenTheHoldIsOver) {
+  begin(snapshot(on_source(), RoutePhase::fenced));
+  produce(3);
+  ASSERT_GT(io.timer, now);
+  now = io.timer;
+  session->on_timer(now);
+  const auto answer = next_produce_answer();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->error_code, static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+  EXPECT_TRUE(io.upstreams.empty());
+  EXPECT_EQ(load().held, 0);
+}
+
+TEST_F(SessionScript, AHeldWriteWhoseClientLeftIsNeverSent) {
+  begin(snapshot(on_source(), RoutePhase::fenced));
+  produce(3);
+  session->on_client_closed(now);
+  EXPECT_EQ(load().held, 0);
+  EXPECT_TRUE(session->finished());
+  session->on_snapshot(snapshot(on_target(), RoutePhase::open), now);
+  EXPECT_TRUE(io.upstreams.empty());
+}
+
+TEST_F(SessionScript, AWriteUnderWayIsAwaitedAfterItsClientLeft) {
+  begin(snapshot(on_source(), RoutePhase::open));
+  produce(3);
+  const auto sent = at_broker(Cluster::source);
+  ASSERT_TRUE(sent);
+  session->on_client_closed(now);
+  EXPECT_FALSE(session->finished());
+  EXPECT_EQ(load().writes_in_flight, 1);
+  answer_produce(Cluster::source, sent->correlation_id, 12);
+  EXPECT_EQ(load().writes_in_flight, 0);
+  EXPECT_TRUE(session->finished());
+  EXPECT_EQ(next_answer(), std::nullopt);
+}
+
+TEST_F(SessionScript, AWriteWhoseBrokerIsLostIsOfUnknownOutcome) {
+  begin(snapshot(on_source(), RoutePhase::open));
+  produce(3);
+  session->on_upstream_opened(upstream_to(Cluster::source), now);
+  session->on_upstream_closed(upstream_to(Cluster::source), now);
+  EXPECT_TRUE(io.client_closed) << "no answer would be true";
+  EXPECT_EQ(worker.unknown_outcome_at.count({"default", Cluster::source}), 1u);
+  EXPECT_EQ(load().writes_in_flight, 0);
+}
+
+TEST_F(SessionScript, UnansweredWritesAreConfirmedUnderAFence) {
+  begin(snapshot(on_source(), RoutePhase::open));
+  produce(3, 0);
+  const auto sent = at_broker(Cluster::source);
+  ASSERT_TRUE(sent);
+  EXPECT_EQ(sent->api, ApiKey::Produce);
+  EXPECT_EQ(load().writes_in_flight, 1);
+  session->on_upstream_opened(upstream_to(Cluster::source), now);
+  session->on_snapshot(snapshot(on_source(), RoutePhase::fenced), now);
+  const auto probe = at_broker(Cluster::source);
+  ASSERT_TRUE(probe) << "any later answer says that the broker has handled what came before";
+  EXPECT_EQ(probe->api, ApiKey::ApiVersions);
+  EXPECT_EQ(load().writes_in_flight, 1);
+  const ApiVersionsResponse answer;
+  session->on_upstream_bytes(upstream_to(Cluster::source),
+                             response_frame(ApiKey::ApiVersions, 0, probe->correlation_id, encode(answer, Version{0})),
+                             now);
+  EXPECT_EQ(load().writes_in_flight, 0);
+  EXPECT_EQ(next_answer(), std::nullopt);
+}
+
+TEST_F(SessionScript, ADrainAnswersWhatIsInFlightAndTakesNothingNew) {
+  begin(snapshot(on_source(), RoutePhase::open));
+  produce(3);
+  const auto sent = at_broker(Cluster::source);
+  ASSERT_TRUE(sent);
+  session->drain(now);
+  EXPECT_FALSE(io.client_closed);
+  ask_versions(4);
+  answer_produce(Cluster::source, sent->correlation_id, 12);
+  EXPECT_EQ(next_answer(), 3);
+  EXPECT_EQ(next_answer(), std::nullopt);
+  EXPECT_TRUE(io.client_closed);
+}
+
+}  // namespace
+}  // namespace crossover::proxy
