@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 build="ccache cmake g++ libboost1.81-dev libboost-json1.81-dev libgmock-dev libgtest-dev librdkafka-dev libyaml-cpp-dev
   ninja-build prometheus-cpp-dev python3 python3-venv util-linux zlib1g-dev"
 real="maven openjdk-17-jdk-headless"
-tests="chromium chromium-driver clang-14 clang-format-14 libclang-rt-14-dev python3-jsonschema python3-selenium
+tests="chromium chromium-driver clang-16 clang-format-14 libclang-rt-16-dev python3-jsonschema python3-selenium
   python3-yaml"
 
 installed() {
@@ -57,6 +57,16 @@ language_tools() {
   done
 }
 
+# What compares manifests with the Kubernetes schemas is only on PyPI.
+python_checks() {
+  local where="${XDG_CACHE_HOME:-$HOME/.cache}/crossover/tools/checks"
+  [ -e "$where/done" ] && return
+  echo "installing kubernetes-validate and PyYAML from PyPI into the user's cache"
+  /usr/bin/python3 -m venv "$where"
+  "$where/bin/pip" install -q --disable-pip-version-check kubernetes-validate==1.37.0 PyYAML==6.0.3
+  touch "$where/done"
+}
+
 command -v apt-get >/dev/null || {
   echo "this is not Debian: install the counterparts of $build $real $tests" | tr -s ' \n' ' ' >&2
   echo >&2
@@ -69,10 +79,12 @@ case "${1:-}" in
   --tests)
     debian $real $tests
     language_tools
+    python_checks
     ;;
   "")
     debian $build $real $tests
     language_tools
+    python_checks
     ;;
   *)
     sed -n '2,10s/^# \{0,1\}//p' "$0" >&2

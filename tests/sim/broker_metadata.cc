@@ -178,18 +178,14 @@ void describe_topic_partitions(ClusterState& state, const Call& call, const Desc
     PartitionIndex first = resumed ? request.cursor->partition_index : 0;
     const Topic* topic = state.topic(name);
     if (room <= 0) {
-      response.next_cursor.emplace();
-      response.next_cursor->topic_name = name;
-      response.next_cursor->partition_index = first;
+      response.next_cursor = {.topic_name = name, .partition_index = first};
       break;
     }
     response.topics.push_back(partitions_page(state, name, topic, first, room));
     auto shown = static_cast<std::int32_t>(response.topics.back().partitions.size());
     room -= shown;
     if (topic == nullptr || first + shown >= static_cast<std::int32_t>(topic->partitions.size())) continue;
-    response.next_cursor.emplace();
-    response.next_cursor->topic_name = name;
-    response.next_cursor->partition_index = first + shown;
+    response.next_cursor = {.topic_name = name, .partition_index = first + shown};
     break;
   }
   respond(state, call.ticket, response);

@@ -198,7 +198,7 @@ TEST(CodecBytes, NullableStructure) {
             "\0\0\x07\xd0"
             "\xff"
             "\0"s);
-  request.cursor.emplace().topic_name = "t";
+  request.cursor = {.topic_name = "t"};
   EXPECT_EQ(encode(request, 0),
             "\x01"
             "\0\0\x07\xd0"

@@ -138,9 +138,7 @@ TEST_F(SimMetadata, TopicPartitionsComeInPages) {
   ASSERT_TRUE(first.next_cursor.has_value());
   EXPECT_EQ(first.next_cursor->topic_name, "b");
   EXPECT_EQ(first.next_cursor->partition_index, 2);
-  request.cursor.emplace();
-  request.cursor->topic_name = "b";
-  request.cursor->partition_index = 2;
+  request.cursor = {.topic_name = "b", .partition_index = 2};
   auto rest = client.ask<DescribeTopicPartitionsResponse>(client.to(1), request, 0).value();
   ASSERT_EQ(rest.topics.size(), 1u);
   EXPECT_EQ(rest.topics[0].partitions.at(0).partition_index, 2);
