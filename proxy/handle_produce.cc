@@ -142,6 +142,14 @@ bool tag_producers(std::vector<Item>& items) {
   return changed;
 }
 
+// Whether a flip happened since the items were planned.
+bool outdated(const Snapshot& snapshot, const std::vector<Item>& items) {
+  return std::any_of(items.begin(), items.end(), [&snapshot](const Item& item) {
+    const TopicView* topic = snapshot.topic(item.name);
+    return topic && !item.route.empty() && snapshot.route_of(*topic).generation != item.route_generation;
+  });
+}
+
 std::optional<Destination> single_destination(const std::vector<Item>& items) {
   std::optional<Destination> to;
   for (const Item& item : items) {
@@ -244,9 +252,9 @@ bool may_acknowledge(const SessionCore& core, const std::vector<Item>& items) {
   for (const Item& item : items) {
     if (!item.segment.open() || core.now() >= core.snapshot().lease_until[index_of(item.to.first)]) return false;
     const TopicView* topic = core.snapshot().topic(item.name);
-    if (!topic || item.answer) continue;
+    if (!topic || (item.answer && item.answer->error_code != 0)) continue;
     const RouteView& route = core.snapshot().route_of(*topic);
-    if (route.generation != item.route_generation && item.to.first != route.home) return false;
+    if (route.generation != item.route_generation) return false;
   }
   return true;
 }
@@ -457,11 +465,14 @@ Task<> handle_produce(SessionCore& core, Request& request) {
   std::vector<Item> items;
   plan(core, request, *asked, items);
   co_await settle(core, request, items);
-  // What was awaited may have taken a while: a fence that came meanwhile holds this request like any other.
-  while (any_fenced(core.snapshot(), routes)) {
-    if (!hold) hold.emplace(core, routes);
-    SessionCore::Changed changed(core, core.now() + core.options().limits.hold_ms);
-    co_await changed;
+  // What was awaited may have taken a while: a fence that came meanwhile holds this request like any other, and a whole
+  // flip that passed meanwhile leaves its plan behind.
+  while (any_fenced(core.snapshot(), routes) || outdated(core.snapshot(), items)) {
+    if (any_fenced(core.snapshot(), routes)) {
+      if (!hold) hold.emplace(core, routes);
+      SessionCore::Changed changed(core, core.now() + core.options().limits.hold_ms);
+      co_await changed;
+    }
     plan(core, request, *asked, items);
     co_await settle(core, request, items);
   }
