@@ -12,6 +12,8 @@ struct Limits {
   std::size_t response_bytes = 268'435'456;
   // A broker handles one request of a connection at a time; clients pipeline 5 or so.
   std::size_t requests_in_flight = 32;
+  // Answers that the client does not read: its own requests wait, nobody else's.
+  std::size_t client_backlog_bytes = 4'194'304;
   // Below every client's request timeout (the smallest found: 5 s); after it produce is answered with a retriable error.
   Millis hold_ms = 4'000;
   Millis upstream_connect_ms = 5'000;

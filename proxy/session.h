@@ -21,6 +21,9 @@ class SessionIo {
   virtual void send_to_client(Bytes data) = 0;
   // The session ends: flush what was sent before, then close. No event follows but on_client_closed is still allowed.
   virtual void close_client(std::string_view reason) = 0;
+  // Bytes of answers that the client has not taken yet. While there are too many no further request is started; the
+  // driver calls on_client_writable when there are fewer again.
+  virtual std::size_t client_backlog() const { return 0; }
   virtual void pause_client_reads() = 0;
   virtual void resume_client_reads() = 0;
   // Answered by on_upstream_opened or on_upstream_closed. `node` may be any_node.
@@ -71,6 +74,7 @@ class Session {
   ~Session();
 
   void on_client_bytes(BytesView data, Millis now);
+  void on_client_writable(Millis now);
   void on_client_closed(Millis now);
   void on_upstream_opened(UpstreamId id, Millis now);
   void on_upstream_bytes(UpstreamId id, BytesView data, Millis now);

@@ -55,6 +55,11 @@ void SessionCore::on_client_bytes(BytesView data, Millis now) {
   finish_event();
 }
 
+void SessionCore::on_client_writable(Millis now) {
+  now_ = now;
+  if (started_ < requests_.size()) finish_event();
+}
+
 void SessionCore::on_client_closed(Millis now) {
   now_ = now;
   client_gone_ = true;
@@ -174,7 +179,7 @@ bool SessionCore::pump() {
   bool any = false;
   // Nothing can be answered before it is known what both clusters speak.
   while (!closed_ && !snapshot_->announced.empty() && started_ < requests_.size() &&
-         started_ < options_.limits.requests_in_flight) {
+         started_ < options_.limits.requests_in_flight && io_.client_backlog() <= options_.limits.client_backlog_bytes) {
     auto next = std::next(requests_.begin(), static_cast<std::ptrdiff_t>(started_));
     if (started_ > 0) {
       const Request& before = *std::prev(next);
@@ -422,6 +427,7 @@ Session::Session(SessionIo& io, WorkerState& worker, SessionOptions options, std
     : impl_(std::make_unique<Impl>(io, worker, std::move(options), std::move(snapshot), now)) {}
 Session::~Session() = default;
 void Session::on_client_bytes(BytesView data, Millis now) { impl_->on_client_bytes(data, now); }
+void Session::on_client_writable(Millis now) { impl_->on_client_writable(now); }
 void Session::on_client_closed(Millis now) { impl_->on_client_closed(now); }
 void Session::on_upstream_opened(UpstreamId id, Millis now) { impl_->on_upstream_opened(id, now); }
 void Session::on_upstream_bytes(UpstreamId id, BytesView data, Millis now) { impl_->on_upstream_bytes(id, data, now); }

@@ -78,6 +78,7 @@ class SessionCore {
 
   // --- events, see Session ---
   void on_client_bytes(BytesView data, Millis now);
+  void on_client_writable(Millis now);
   void on_client_closed(Millis now);
   void on_upstream_opened(UpstreamId id, Millis now);
   void on_upstream_bytes(UpstreamId id, BytesView data, Millis now);

@@ -140,8 +140,10 @@ void Connection::on_bytes(Channel& channel, BytesView data) {
   settle();
 }
 
-void Connection::on_sent(Channel&) {
-  if (!retired_) settle();
+void Connection::on_sent(Channel& channel) {
+  if (retired_) return;
+  if (&channel == client_.get()) session_->on_client_writable(now_ms());
+  settle();
 }
 
 void Connection::on_closed(Channel& channel, const std::string& reason) {
@@ -238,7 +240,7 @@ void Connection::apply_backpressure() {
   for (const auto& [id, upstream] : upstreams_) upstream_slow = upstream_slow || upstream.channel->unsent() > bound;
   const bool too_much = buffered_ > worker_.options_.connection_bytes;
   if (!client_gone_) {
-    if (session_paused_ || memory_paused_ || upstream_slow || too_much) {
+    if (session_paused_ || memory_paused_ || upstream_slow || too_much || client_->unsent() > bound) {
       client_->pause_reads();
     } else {
       client_->resume_reads();

@@ -37,6 +37,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // SessionIo
   void send_to_client(protocol::Bytes data) override;
   void close_client(std::string_view reason) override;
+  std::size_t client_backlog() const override { return client_->unsent(); }
   void pause_client_reads() override { session_paused_ = true; }
   void resume_client_reads() override { session_paused_ = false; }
   void open_upstream(proxy::UpstreamId id, proxy::Cluster cluster, proxy::NodeId node) override;

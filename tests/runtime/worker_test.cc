@@ -52,6 +52,7 @@ void Session::on_client_bytes(BytesView data, Millis now) {
     s.io.close_client("asked to");
   }
 }
+void Session::on_client_writable(Millis) {}
 void Session::on_client_closed(Millis) {
   impl_->gone = true;
 }
