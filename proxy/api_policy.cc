@@ -23,8 +23,8 @@ std::map<ApiKey, VersionRange> announced_versions(const ClusterVersions& source,
     const ApiPolicy policy = policy_of(message.api);
     if (policy.treatment == Treatment::refuse) continue;
     VersionRange range{message.versions.first, std::min(message.versions.last, policy.last)};
-    const bool everywhere =
-        policy.treatment == Treatment::answer_here || (narrow(range, source, message.api) && narrow(range, target, message.api));
+    const bool everywhere = policy.treatment == Treatment::answer_here ||
+                            (narrow(range, source, message.api) && narrow(range, target, message.api));
     if (everywhere) announced[message.api] = range;
   }
   return announced;

@@ -6,20 +6,20 @@
 namespace crossover::proxy {
 
 enum class Treatment : std::uint8_t {
-  answer_here,        // from the snapshot alone
-  find_coordinator,   // asked of the groups' home, answered with virtual brokers
-  produce,            // by partition leader; held, tagged, split and merged
+  answer_here,       // from the snapshot alone
+  find_coordinator,  // asked of the groups' home, answered with virtual brokers
+  produce,           // by partition leader; held, tagged, split and merged
   fetch,
   list_offsets,
   offset_for_leader_epoch,
   delete_records,
   describe_producers,
-  coordinator,        // forwarded to the groups' home, ids and offsets mapped
-  broker_list,        // each broker answers for its own; brokers of the other cluster have none
-  forward,            // to any broker of the groups' home
-  configs,            // by resource: topics at their home, brokers by id
-  mirror,             // done on both clusters, or refused
-  refuse,             // not announced
+  coordinator,  // forwarded to the groups' home, ids and offsets mapped
+  broker_list,  // each broker answers for its own; brokers of the other cluster have none
+  forward,      // to any broker of the groups' home
+  configs,      // by resource: topics at their home, brokers by id
+  mirror,       // done on both clusters, or refused
+  refuse,       // not announced
 };
 
 struct ApiPolicy {
@@ -34,14 +34,22 @@ constexpr ApiPolicy policy_of(ApiKey api) {
     case ApiVersions:
     case Metadata:
     case DescribeCluster:
-    case DescribeTopicPartitions: return {answer_here};
-    case FindCoordinator: return {find_coordinator};
-    case Produce: return {produce};
-    case Fetch: return {fetch};
-    case ListOffsets: return {list_offsets};
-    case OffsetForLeaderEpoch: return {offset_for_leader_epoch};
-    case DeleteRecords: return {delete_records};
-    case DescribeProducers: return {describe_producers};
+    case DescribeTopicPartitions:
+      return {answer_here};
+    case FindCoordinator:
+      return {find_coordinator};
+    case Produce:
+      return {produce};
+    case Fetch:
+      return {fetch};
+    case ListOffsets:
+      return {list_offsets};
+    case OffsetForLeaderEpoch:
+      return {offset_for_leader_epoch};
+    case DeleteRecords:
+      return {delete_records};
+    case DescribeProducers:
+      return {describe_producers};
     case OffsetCommit:
     case OffsetFetch:
     case OffsetDelete:
@@ -57,24 +65,30 @@ constexpr ApiPolicy policy_of(ApiKey api) {
     case InitProducerId:
     case AddOffsetsToTxn:
     case EndTxn:
-    case DescribeTransactions: return {coordinator};
+    case DescribeTransactions:
+      return {coordinator};
     // From version 4 it is spoken between brokers only.
-    case AddPartitionsToTxn: return {coordinator, 3};
+    case AddPartitionsToTxn:
+      return {coordinator, 3};
     case ListGroups:
-    case ListTransactions: return {broker_list};
+    case ListTransactions:
+      return {broker_list};
     case DescribeAcls:
     case DescribeClientQuotas:
-    case DescribeUserScramCredentials: return {forward};
+    case DescribeUserScramCredentials:
+      return {forward};
     case DescribeConfigs:
     case IncrementalAlterConfigs:
-    case AlterConfigs: return {configs};
+    case AlterConfigs:
+      return {configs};
     case CreateTopics:
     case DeleteTopics:
     case CreatePartitions:
     case CreateAcls:
     case DeleteAcls:
     case AlterClientQuotas:
-    case AlterUserScramCredentials: return {mirror};
+    case AlterUserScramCredentials:
+      return {mirror};
     // SASL comes with the security layer; until then listeners are plaintext.
     case SaslHandshake:
     case SaslAuthenticate:
@@ -131,7 +145,8 @@ constexpr ApiPolicy policy_of(ApiKey api) {
     case DescribeShareGroupOffsets:
     case AlterShareGroupOffsets:
     case DeleteShareGroupOffsets:
-    case StreamsGroupTopologyDescriptionUpdate: return {refuse};
+    case StreamsGroupTopologyDescriptionUpdate:
+      return {refuse};
   }
   return {Treatment::refuse};
 }

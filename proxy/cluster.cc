@@ -2,6 +2,8 @@
 
 namespace crossover::proxy {
 
-std::string_view to_string(Cluster c) { return c == Cluster::source ? "source" : "target"; }
+std::string_view to_string(Cluster c) {
+  return c == Cluster::source ? "source" : "target";
+}
 
 }  // namespace crossover::proxy

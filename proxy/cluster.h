@@ -27,8 +27,12 @@ using protocol::VersionRange;
 
 enum class Cluster : std::uint8_t { source = 0, target = 1 };
 inline constexpr Cluster both_clusters[] = {Cluster::source, Cluster::target};
-constexpr Cluster other(Cluster c) { return c == Cluster::source ? Cluster::target : Cluster::source; }
-constexpr std::size_t index_of(Cluster c) { return static_cast<std::size_t>(c); }
+constexpr Cluster other(Cluster c) {
+  return c == Cluster::source ? Cluster::target : Cluster::source;
+}
+constexpr std::size_t index_of(Cluster c) {
+  return static_cast<std::size_t>(c);
+}
 std::string_view to_string(Cluster c);  // "source", "target"
 
 // Milliseconds; the core never reads a clock, its driver passes `now`. Monotonic.

@@ -11,7 +11,8 @@ constexpr int digits = 11;  // 66 bits, of which an offset takes 63
 
 std::string with_commit_tag(std::string metadata, Offset virtual_offset) {
   metadata += marker;
-  for (int i = digits - 1; i >= 0; --i) metadata += alphabet[(static_cast<std::uint64_t>(virtual_offset) >> (6 * i)) & 63];
+  for (int i = digits - 1; i >= 0; --i)
+    metadata += alphabet[(static_cast<std::uint64_t>(virtual_offset) >> (6 * i)) & 63];
   return metadata;
 }
 

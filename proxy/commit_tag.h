@@ -1,5 +1,5 @@
-// A virtual position that cannot be read back from its projection travels in the commit's metadata string, so that offset
-// and tag are stored atomically (design, section 5): "~xo:" and 11 characters of base64url, at the end.
+// A virtual position that cannot be read back from its projection travels in the commit's metadata string, so that
+// offset and tag are stored atomically (design, section 5): "~xo:" and 11 characters of base64url, at the end.
 #pragma once
 
 #include <optional>

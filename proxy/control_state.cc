@@ -8,7 +8,9 @@ namespace {
 
 namespace json = boost::json;
 
-std::string_view name_of(Cluster c) { return to_string(c); }
+std::string_view name_of(Cluster c) {
+  return to_string(c);
+}
 
 Cluster cluster_from(const json::value& v) {
   if (v.as_string() == "source") return Cluster::source;
@@ -16,7 +18,9 @@ Cluster cluster_from(const json::value& v) {
   throw std::invalid_argument("cluster");
 }
 
-std::string text(const json::value& v) { return std::string(v.as_string()); }
+std::string text(const json::value& v) {
+  return std::string(v.as_string());
+}
 
 template <class T>
 T number(const json::value& v) {
@@ -60,7 +64,8 @@ json::object partition_row(std::size_t index, const TopicState::Partition& parti
   json::array segments, producers;
   for (const Segment& s : partition.log.segments()) segments.push_back(segment_row(s));
   if (partition.producers) {
-    for (const auto& [id, e] : *partition.producers) producers.push_back(json::array{id, e.epoch, e.last_sequence, e.generation});
+    for (const auto& [id, e] : *partition.producers)
+      producers.push_back(json::array{id, e.epoch, e.last_sequence, e.generation});
   }
   return {{"p", index}, {"segments", std::move(segments)}, {"producers", std::move(producers)}};
 }
@@ -72,7 +77,8 @@ TopicState::Partition partition_from(const json::object& row) {
   auto producers = std::make_shared<ProducerTable>();
   for (const auto& v : row.at("producers").as_array()) {
     const json::array& e = v.as_array();
-    (*producers)[number<ProducerId>(e.at(0))] = {number<ProducerEpoch>(e.at(1)), number<std::int32_t>(e.at(2)), number<std::int32_t>(e.at(3))};
+    (*producers)[number<ProducerId>(e.at(0))] = {number<ProducerEpoch>(e.at(1)), number<std::int32_t>(e.at(2)),
+                                                 number<std::int32_t>(e.at(3))};
   }
   return {VirtualLog(std::move(segments)), std::move(producers)};
 }
@@ -99,8 +105,10 @@ void read_topics(const json::array& rows, std::map<std::string, TopicState>& top
 json::object versions_body(const ClusterVersions& v) {
   json::array apis, supported;
   json::object finalized;
-  for (const auto& [api, range] : v.apis) apis.push_back(json::array{static_cast<std::int16_t>(api), range.first, range.last});
-  for (const auto& [name, range] : v.supported_features) supported.push_back(json::array{name, range.first, range.last});
+  for (const auto& [api, range] : v.apis)
+    apis.push_back(json::array{static_cast<std::int16_t>(api), range.first, range.last});
+  for (const auto& [name, range] : v.supported_features)
+    supported.push_back(json::array{name, range.first, range.last});
   for (const auto& [name, level] : v.finalized_features) finalized[name] = level;
   return {{"apis", std::move(apis)}, {"features", std::move(supported)}, {"finalized", std::move(finalized)}};
 }
@@ -115,14 +123,19 @@ ClusterVersions versions_from(const json::object& body) {
     const json::array& a = row.as_array();
     v.supported_features[text(a.at(0))] = {number<Version>(a.at(1)), number<Version>(a.at(2))};
   }
-  for (const auto& [name, level] : body.at("finalized").as_object()) v.finalized_features[std::string(name)] = number<std::int16_t>(level);
+  for (const auto& [name, level] : body.at("finalized").as_object())
+    v.finalized_features[std::string(name)] = number<std::int16_t>(level);
   return v;
 }
 
 json::object route_body(const RouteState& r) {
   json::array topics;
   for (const std::string& t : r.topics) topics.push_back(json::value(t));
-  return {{"id", r.id}, {"name", r.name}, {"topics", std::move(topics)}, {"home", name_of(r.home)}, {"generation", r.generation}};
+  return {{"id", r.id},
+          {"name", r.name},
+          {"topics", std::move(topics)},
+          {"home", name_of(r.home)},
+          {"generation", r.generation}};
 }
 
 RouteState route_from(const json::object& body) {
@@ -168,7 +181,8 @@ void read_routes(const json::object& body, ControlState& state) {
 void take_topics(ControlState& state, std::map<std::string, TopicState> topics) {
   for (auto& [name, topic] : topics) {
     const auto known = state.topics.find(name);
-    if (known == state.topics.end() || topic.generation() > known->second.generation()) state.topics[name] = std::move(topic);
+    if (known == state.topics.end() || topic.generation() > known->second.generation())
+      state.topics[name] = std::move(topic);
   }
 }
 
@@ -276,21 +290,24 @@ void ControlLog::fold(Offset offset, BytesView record) {
     if (const auto* named = body.if_contains("parts")) {
       const Parts parts = std::exchange(parts_[text(*named)], {});
       parts_.erase(text(*named));
-      if (parts.bodies.size() != number<std::size_t>(body.at("part_count"))) throw std::invalid_argument("parts missing");
+      if (parts.bodies.size() != number<std::size_t>(body.at("part_count")))
+        throw std::invalid_argument("parts missing");
       for (const auto& [n, rows] : parts.bodies) read_topics(json::parse(rows).as_array(), topics);
       if (parts.first >= 0) first_part = parts.first;
     }
     if (type == "identity" && state_.cluster_id.empty()) state_.cluster_id = text(body.at("cluster_id"));
     if (type == "broker") {
       state_.brokers.try_emplace(number<NodeId>(body.at("virtual")),
-                                 BrokerRecord{cluster_from(body.at("cluster")), number<NodeId>(body.at("node")), number<std::int32_t>(body.at("port"))});
+                                 BrokerRecord{cluster_from(body.at("cluster")), number<NodeId>(body.at("node")),
+                                              number<std::int32_t>(body.at("port"))});
     }
     if (type == "versions") state_.versions[index_of(cluster_from(body.at("cluster")))] = versions_from(body);
     if (type == "routes") read_routes(body, state_);
     if (type == "close" || type == "open") read_flip(body, type == "open", std::move(topics), state_);
     if (type == "forget") {
       const auto known = state_.topics.find(text(body.at("topic")));
-      if (known != state_.topics.end() && known->second.virtual_id == uuid_from(body.at("topic_id"))) state_.topics.erase(known);
+      if (known != state_.topics.end() && known->second.virtual_id == uuid_from(body.at("topic_id")))
+        state_.topics.erase(known);
     }
     ++since_snapshot_;
     if (type == "snapshot") {
@@ -298,7 +315,8 @@ void ControlLog::fold(Offset offset, BytesView record) {
       read.cluster_id = text(body.at("cluster_id"));
       for (const auto& v : body.at("brokers").as_array()) {
         const json::object& b = v.as_object();
-        read.brokers[number<NodeId>(b.at("virtual"))] = {cluster_from(b.at("cluster")), number<NodeId>(b.at("node")), number<std::int32_t>(b.at("port"))};
+        read.brokers[number<NodeId>(b.at("virtual"))] = {cluster_from(b.at("cluster")), number<NodeId>(b.at("node")),
+                                                         number<std::int32_t>(b.at("port"))};
       }
       for (const Cluster c : both_clusters) {
         if (const auto* v = body.if_contains(name_of(c))) read.versions[index_of(c)] = versions_from(v->as_object());
@@ -328,7 +346,8 @@ json::object head(const Chain& chain, std::string_view type) {
   return {{"v", format}, {"type", type}, {"id", chain.id}, {"prev", chain.prev}, {"by", chain.by}};
 }
 
-Bytes flip(const Chain& chain, std::string_view type, const RouteState& route, const std::string& parts_id, std::size_t parts) {
+Bytes flip(const Chain& chain, std::string_view type, const RouteState& route, const std::string& parts_id,
+           std::size_t parts) {
   json::object o = head(chain, type);
   o["route"] = route_body(route);
   o["parts"] = parts_id;
@@ -374,14 +393,17 @@ Bytes forget(const Chain& chain, const std::string& topic, const Uuid& virtual_i
   return json::serialize(o);
 }
 
-Bytes nothing(const Chain& chain) { return json::serialize(head(chain, "nothing")); }
+Bytes nothing(const Chain& chain) {
+  return json::serialize(head(chain, "nothing"));
+}
 
 std::vector<Bytes> topic_parts(const std::string& parts_id, const std::map<std::string, TopicState>& topics) {
   std::vector<Bytes> parts;
   json::array rows;
   std::size_t size = 0;
   const auto flush = [&] {
-    json::object o{{"v", format}, {"type", "part"}, {"parts", parts_id}, {"n", parts.size()}, {"topics", std::move(rows)}};
+    json::object o{
+        {"v", format}, {"type", "part"}, {"parts", parts_id}, {"n", parts.size()}, {"topics", std::move(rows)}};
     parts.push_back(json::serialize(o));
     rows = json::array();
     size = 0;

@@ -1,13 +1,13 @@
 // The virtual cluster's durable state, folded from the control topics of both clusters.
 //
-// Each control topic is a log whose order is the compare-and-set: a record names its predecessor (the offset of the last
-// accepted one); a record that does not follow is ignored by everyone. Large state goes in "part" records that stand
-// outside the chain and count only when a chained record names them.
+// Each control topic is a log whose order is the compare-and-set: a record names its predecessor (the offset of the
+// last accepted one); a record that does not follow is ignored by everyone. Large state goes in "part" records that
+// stand outside the chain and count only when a chained record names them.
 //
-// What belongs to a route travels by chain of custody: "close" on the old home's log is a flip's commit point, "open" on
-// the new home's log admits writes there. Both carry the whole segments and producer tables of the route's topics, so
-// each log alone suffices for what is homed on its cluster. Of several records on one thing the highest generation holds,
-// whatever order the two logs are read in.
+// What belongs to a route travels by chain of custody: "close" on the old home's log is a flip's commit point, "open"
+// on the new home's log admits writes there. Both carry the whole segments and producer tables of the route's topics,
+// so each log alone suffices for what is homed on its cluster. Of several records on one thing the highest generation
+// holds, whatever order the two logs are read in.
 #pragma once
 
 #include <map>
@@ -32,7 +32,7 @@ struct TopicState {
 };
 
 struct RouteState {
-  std::string id;    // unique for ever; a name may be used again
+  std::string id;  // unique for ever; a name may be used again
   std::string name;
   std::set<std::string> topics;  // empty for default
   Cluster home = Cluster::source;
@@ -51,13 +51,13 @@ inline constexpr const char* default_route = "default";
 
 // What one log says, and what both say together.
 struct ControlState {
-  std::string cluster_id;                     // virtual
-  std::map<NodeId, BrokerRecord> brokers;     // by virtual id
+  std::string cluster_id;                  // virtual
+  std::map<NodeId, BrokerRecord> brokers;  // by virtual id
   std::array<std::optional<ClusterVersions>, 2> versions;
-  std::map<std::string, RouteState> routes;   // by id; always holds default
+  std::map<std::string, RouteState> routes;  // by id; always holds default
   std::int64_t routes_revision = 0;
-  std::set<std::string> deleted_routes;       // ids
-  std::map<std::string, TopicState> topics;   // those that were ever flipped
+  std::set<std::string> deleted_routes;      // ids
+  std::map<std::string, TopicState> topics;  // those that were ever flipped
 
   ControlState();
   const RouteState* route(const std::string& name) const;

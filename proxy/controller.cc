@@ -71,10 +71,12 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
   view.revision = report.revision;
   view.routes.clear();
   for (const auto& r : report.routes) view.routes[r.name] = {r.writes_in_flight, r.held};
-  for (const auto& [key, at] : report.unknown_outcome_at) unknown_outcome_at_[key] = std::max(unknown_outcome_at_[key], at);
+  for (const auto& [key, at] : report.unknown_outcome_at)
+    unknown_outcome_at_[key] = std::max(unknown_outcome_at_[key], at);
   transactional_ids_.insert(report.transactional_ids.begin(), report.transactional_ids.end());
   constexpr std::size_t remembered = 100'000;
-  if (hold_times_.size() < remembered) hold_times_.insert(hold_times_.end(), report.hold_times_ms.begin(), report.hold_times_ms.end());
+  if (hold_times_.size() < remembered)
+    hold_times_.insert(hold_times_.end(), report.hold_times_ms.begin(), report.hold_times_ms.end());
   settle();
 }
 
@@ -116,7 +118,8 @@ void Controller::Impl::settle() {
   if (next != std::numeric_limits<Millis>::max()) io_.arm_timer(next);
 }
 
-Controller::Impl::Pending Controller::Impl::ask(Cluster cluster, NodeId node, ApiKey api, Version version, Bytes body, Millis timeout_ms) {
+Controller::Impl::Pending Controller::Impl::ask(Cluster cluster, NodeId node, ApiKey api, Version version, Bytes body,
+                                                Millis timeout_ms) {
   const CallId id = next_id_++;
   auto pending = std::make_shared<Reply>();
   calls_[id] = pending;
@@ -136,7 +139,8 @@ void Controller::Impl::refold() {
 Task<Controller::Impl::Written> Controller::Impl::append(Cluster log, Encode encode, Millis deadline) {
   const std::size_t at = index_of(log);
   {
-    Until free(*this, [this, at] { return !writing_[at]; }, deadline);
+    Until free(
+        *this, [this, at] { return !writing_[at]; }, deadline);
     const bool mine = co_await free;
     if (!mine) co_return Written::ignored;
   }
@@ -155,10 +159,13 @@ Task<Controller::Impl::Written> Controller::Impl::append(Cluster log, Encode enc
   io_.append_control(call, log, std::move(record));
   // A driver acts only on its own record read back: the acknowledgement alone says nothing of the order.
   {
-    Until seen(*this, [this, at, &chain, call] {
-      const auto& acknowledged = appends_[call];
-      return logs_[at].outcome(chain.id).has_value() || (acknowledged && !*acknowledged);
-    }, deadline);
+    Until seen(
+        *this,
+        [this, at, &chain, call] {
+          const auto& acknowledged = appends_[call];
+          return logs_[at].outcome(chain.id).has_value() || (acknowledged && !*acknowledged);
+        },
+        deadline);
     co_await seen;
   }
   appends_.erase(call);
@@ -173,7 +180,8 @@ Task<bool> Controller::Impl::append_part(Cluster log, Bytes part, Millis deadlin
   appends_[call] = std::nullopt;
   io_.append_control(call, log, std::move(part));
   {
-    Until acknowledged(*this, [this, call] { return appends_[call].has_value(); }, deadline);
+    Until acknowledged(
+        *this, [this, call] { return appends_[call].has_value(); }, deadline);
     co_await acknowledged;
   }
   const bool written = appends_[call].value_or(false);
@@ -215,7 +223,8 @@ namespace {
 
 // What a definition would change, or why it may not.
 std::string redefine(ControlState& state, const RouteDefinition& definition, const std::string& new_id) {
-  if (definition.name == default_route) return "the route 'default' holds all topics that no other route names; it cannot be defined";
+  if (definition.name == default_route)
+    return "the route 'default' holds all topics that no other route names; it cannot be defined";
   if (definition.topics.empty()) return "a route needs at least one topic; delete it instead";
   const RouteState* known = state.route(definition.name);
   std::optional<Cluster> home;
@@ -236,9 +245,11 @@ std::string redefine(ControlState& state, const RouteDefinition& definition, con
   }
   if (known) {
     for (const std::string& topic : known->topics) {
-      const bool stays = std::find(definition.topics.begin(), definition.topics.end(), topic) != definition.topics.end();
+      const bool stays =
+          std::find(definition.topics.begin(), definition.topics.end(), topic) != definition.topics.end();
       if (!stays && state.routes.at(default_route).home != *home) {
-        return "topic '" + topic + "' would fall to 'default', which is homed on the other cluster; flip it there first";
+        return "topic '" + topic +
+               "' would fall to 'default', which is homed on the other cluster; flip it there first";
       }
     }
   }
@@ -257,7 +268,8 @@ void Controller::Impl::define_route(RouteDefinition definition, Done done, Milli
   now_ = now;
   if (!running_step_.empty()) return done("a flip is running; define routes when it is over");
   ControlState changed = state_;
-  const std::string refusal = redefine(changed, definition, options_.proxy_id + "/" + definition.name + "/" + std::to_string(next_id_++));
+  const std::string refusal =
+      redefine(changed, definition, options_.proxy_id + "/" + definition.name + "/" + std::to_string(next_id_++));
   if (!refusal.empty()) return done(refusal);
   spawn(write_routes(std::move(changed), std::move(done)));
   settle();
@@ -283,11 +295,14 @@ void Controller::Impl::delete_route(const std::string& name, Done done, Millis n
 // The definitions stand on both logs; the home of the route default must have them before they hold.
 Task<> Controller::Impl::write_routes(ControlState changed, Done done) {
   const Cluster home = changed.routes.at(default_route).home;
-  const Encode encode = [&changed](const control_record::Chain& chain) { return control_record::routes(chain, changed); };
+  const Encode encode = [&changed](const control_record::Chain& chain) {
+    return control_record::routes(chain, changed);
+  };
   const Millis deadline = now_ + 5'000;
   const Written first = co_await append(home, encode, deadline);
   if (first != Written::accepted) {
-    done("the control topic on the " + std::string(to_string(home)) + " cluster did not take the definition; try again");
+    done("the control topic on the " + std::string(to_string(home)) +
+         " cluster did not take the definition; try again");
     co_return;
   }
   co_await append(other(home), encode, now_ + 1'000);  // kept up by keep_records when this fails
@@ -300,23 +315,53 @@ Task<> Controller::Impl::write_routes(ControlState changed, Done done) {
 Controller::Controller(ControllerIo& io, ControllerOptions options, std::size_t workers)
     : impl_(std::make_unique<Impl>(io, std::move(options), workers)) {}
 Controller::~Controller() = default;
-void Controller::start(Millis now) { impl_->start(now); }
-void Controller::on_reply(CallId id, std::optional<Bytes> body, Millis now) { impl_->on_reply(id, std::move(body), now); }
-void Controller::on_append_result(CallId id, bool acknowledged, Millis now) { impl_->on_append_result(id, acknowledged, now); }
-void Controller::on_control_record(Cluster c, Offset o, BytesView r, Millis now) { impl_->on_control_record(c, o, r, now); }
-void Controller::on_control_caught_up(Cluster c, Millis now) { impl_->on_control_caught_up(c, now); }
-void Controller::on_worker_report(const WorkerReport& report, Millis now) { impl_->on_worker_report(report, now); }
-void Controller::on_want_image(Cluster c, Millis not_before, Millis now) { impl_->on_want_image(c, not_before, now); }
-void Controller::on_timer(Millis now) { impl_->on_timer(now); }
+void Controller::start(Millis now) {
+  impl_->start(now);
+}
+void Controller::on_reply(CallId id, std::optional<Bytes> body, Millis now) {
+  impl_->on_reply(id, std::move(body), now);
+}
+void Controller::on_append_result(CallId id, bool acknowledged, Millis now) {
+  impl_->on_append_result(id, acknowledged, now);
+}
+void Controller::on_control_record(Cluster c, Offset o, BytesView r, Millis now) {
+  impl_->on_control_record(c, o, r, now);
+}
+void Controller::on_control_caught_up(Cluster c, Millis now) {
+  impl_->on_control_caught_up(c, now);
+}
+void Controller::on_worker_report(const WorkerReport& report, Millis now) {
+  impl_->on_worker_report(report, now);
+}
+void Controller::on_want_image(Cluster c, Millis not_before, Millis now) {
+  impl_->on_want_image(c, not_before, now);
+}
+void Controller::on_timer(Millis now) {
+  impl_->on_timer(now);
+}
 void Controller::flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now) {
   impl_->flip(route, to, dry_run, std::move(done), now);
 }
-void Controller::define_route(RouteDefinition d, Done done, Millis now) { impl_->define_route(std::move(d), std::move(done), now); }
-void Controller::delete_route(const std::string& route, Done done, Millis now) { impl_->delete_route(route, std::move(done), now); }
-bool Controller::ready() const { return impl_->ready(); }
-bool Controller::reachable(Cluster c) const { return impl_->reachable(c); }
-std::vector<RouteStatus> Controller::routes() const { return impl_->routes(); }
-std::shared_ptr<const Snapshot> Controller::snapshot() const { return impl_->snapshot(); }
-std::vector<Controller::Stranger> Controller::strangers() const { return impl_->strangers(); }
+void Controller::define_route(RouteDefinition d, Done done, Millis now) {
+  impl_->define_route(std::move(d), std::move(done), now);
+}
+void Controller::delete_route(const std::string& route, Done done, Millis now) {
+  impl_->delete_route(route, std::move(done), now);
+}
+bool Controller::ready() const {
+  return impl_->ready();
+}
+bool Controller::reachable(Cluster c) const {
+  return impl_->reachable(c);
+}
+std::vector<RouteStatus> Controller::routes() const {
+  return impl_->routes();
+}
+std::shared_ptr<const Snapshot> Controller::snapshot() const {
+  return impl_->snapshot();
+}
+std::vector<Controller::Stranger> Controller::strangers() const {
+  return impl_->strangers();
+}
 
 }  // namespace crossover::proxy

@@ -1,5 +1,5 @@
-// The one place where the virtual cluster's state changes: follows both clusters, folds the control topics, drives flips,
-// publishes snapshots. Pure: its driver executes the effects and reports events; one thread at a time.
+// The one place where the virtual cluster's state changes: follows both clusters, folds the control topics, drives
+// flips, publishes snapshots. Pure: its driver executes the effects and reports events; one thread at a time.
 #pragma once
 
 #include <functional>
@@ -21,7 +21,8 @@ class ControllerIo {
   virtual void publish(std::shared_ptr<const Snapshot> snapshot) = 0;
   // One request to a broker (any_node: whichever answers; bootstrap addresses before the first image). Answered by
   // on_reply exactly once. Requests to one node leave in the order of the calls.
-  virtual void request(CallId id, Cluster cluster, NodeId node, ApiKey api, Version version, Bytes body, Millis timeout_ms) = 0;
+  virtual void request(CallId id, Cluster cluster, NodeId node, ApiKey api, Version version, Bytes body,
+                       Millis timeout_ms) = 0;
   // Appends to that cluster's control topic with acks=all. What was written comes back through on_control_record, also
   // for this proxy's own records; on_append_result says that the broker acknowledged it, or that it may not be there.
   virtual void append_control(CallId id, Cluster cluster, Bytes record) = 0;
@@ -29,20 +30,21 @@ class ControllerIo {
   virtual void trim_control(Cluster cluster, Offset before) = 0;
   virtual void arm_timer(Millis at) = 0;  // replaces an earlier one
   // One line per state change: a short event name and key=value pairs.
-  virtual void log(std::string_view level, std::string_view event, std::vector<std::pair<std::string, std::string>> fields) = 0;
+  virtual void log(std::string_view level, std::string_view event,
+                   std::vector<std::pair<std::string, std::string>> fields) = 0;
   // Named points of a flip; tests let the process die there.
   virtual void passed(std::string_view step) = 0;
 };
 
 struct ControllerOptions {
-  std::string proxy_id;                  // this proxy's identity in control records
+  std::string proxy_id;  // this proxy's identity in control records
   std::string advertised_host = "127.0.0.1";
-  std::int32_t first_port = 9093;        // of virtual broker 0
+  std::int32_t first_port = 9093;  // of virtual broker 0
   std::int32_t port_count = 1000;
-  Millis refresh_ms = 1'000;             // image refresh when nobody asks
-  Millis hold_budget_ms = 3'500;         // fence to flip record, after which a flip is abandoned
+  Millis refresh_ms = 1'000;      // image refresh when nobody asks
+  Millis hold_budget_ms = 3'500;  // fence to flip record, after which a flip is abandoned
   Millis drain_timeout_ms = 3'000;
-  std::uint64_t seed = 0;                // for the virtual cluster id when there is none yet
+  std::uint64_t seed = 0;  // for the virtual cluster id when there is none yet
 };
 
 // What one worker thread knows, sent after it applied a snapshot and whenever a number reached zero.
@@ -95,10 +97,10 @@ struct RouteDefinition {
 
 struct RouteStatus {
   RouteView view;
-  std::vector<std::string> topics;        // empty for default: "all the rest"
+  std::vector<std::string> topics;  // empty for default: "all the rest"
   bool flip_running = false;
   std::string flip_step;
-  std::vector<FlipReport> history;        // latest last, bounded
+  std::vector<FlipReport> history;  // latest last, bounded
 };
 
 class Controller {
@@ -107,7 +109,8 @@ class Controller {
   ~Controller();
 
   void start(Millis now);
-  void on_reply(CallId id, std::optional<Bytes> body, Millis now);  // nullopt: no answer (the request may have been seen)
+  void on_reply(CallId id, std::optional<Bytes> body,
+                Millis now);  // nullopt: no answer (the request may have been seen)
   void on_append_result(CallId id, bool acknowledged, Millis now);
   void on_control_record(Cluster cluster, Offset offset, BytesView record, Millis now);
   // The control topic was read to the end it had at start; called once per cluster when it becomes readable.

@@ -122,7 +122,7 @@ class Controller::Impl {
 
   // --- flips (controller_flip.cc) ---
   struct Flip {
-    RouteState route;      // as before
+    RouteState route;  // as before
     Cluster from, to;
     bool dry_run = false;
     FlipReport report;
@@ -202,9 +202,9 @@ class Controller::Impl {
   std::vector<WorkerView> workers_;
   std::map<std::pair<std::string, Cluster>, Millis> unknown_outcome_at_;
   std::vector<Millis> hold_times_;
-  std::set<std::string> transactional_ids_;  // that clients of this proxy have used
-  std::map<std::string, std::string> running_step_;                // by route id, while a flip runs
-  std::map<std::string, std::vector<FlipReport>> history_;        // by route id
+  std::set<std::string> transactional_ids_;                 // that clients of this proxy have used
+  std::map<std::string, std::string> running_step_;         // by route id, while a flip runs
+  std::map<std::string, std::vector<FlipReport>> history_;  // by route id
   std::vector<Stranger> strangers_;
   std::array<std::optional<std::set<std::string>>, 2> topics_at_start_;
   std::map<std::pair<std::string, PartitionIndex>, Offset> first_ends_;  // where no segment says what to expect
@@ -216,7 +216,8 @@ class Controller::Impl {
 template <class T>
 Task<std::optional<T>> Controller::Impl::answer_to(Pending pending, Version version, Millis timeout_ms) {
   {
-    Until answered(*this, [&pending] { return pending->done; }, now_ + timeout_ms);
+    Until answered(
+        *this, [&pending] { return pending->done; }, now_ + timeout_ms);
     co_await answered;
   }
   if (!pending->body) co_return std::nullopt;
@@ -224,7 +225,8 @@ Task<std::optional<T>> Controller::Impl::answer_to(Pending pending, Version vers
 }
 
 template <class T, class Q>
-Task<std::optional<T>> Controller::Impl::ask_for(Cluster cluster, NodeId node, Version version, Q question, Millis timeout_ms) {
+Task<std::optional<T>> Controller::Impl::ask_for(Cluster cluster, NodeId node, Version version, Q question,
+                                                 Millis timeout_ms) {
   Bytes body = protocol::encode(question, version);
   Pending pending = ask(cluster, node, Q::api, version, std::move(body), timeout_ms);
   co_return co_await answer_to<T>(pending, version, timeout_ms);

@@ -18,7 +18,7 @@ using namespace protocol;
 namespace {
 
 constexpr Millis answer_ms = 2'000;
-constexpr std::int32_t debug_replica = -2;   // ListOffsets: the log end, beyond the high watermark
+constexpr std::int32_t debug_replica = -2;  // ListOffsets: the log end, beyond the high watermark
 constexpr std::int32_t consumer_replica = -1;
 constexpr std::int64_t latest = -1;
 constexpr Millis release_ms = 2'000;
@@ -27,7 +27,9 @@ constexpr const char* tombstones_for_ever = "9223372036854775807";
 // How long a broker may take to carry out a request whose connection is gone (request.timeout.ms of its own followers).
 constexpr Millis request_horizon_ms = 30'000;
 
-std::string place_name(const std::string& topic, PartitionIndex p) { return topic + "-" + std::to_string(p); }
+std::string place_name(const std::string& topic, PartitionIndex p) {
+  return topic + "-" + std::to_string(p);
+}
 
 // "a-0, b-3 and 7 more"
 std::string some_of(const std::vector<std::string>& names) {
@@ -127,7 +129,10 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
   running_step_.erase(flip.route.id);
   flip.report.hold_ms = std::exchange(hold_times_, {});
   io_.log(ok ? "info" : "warn", ok ? "flip_done" : "flip_abandoned",
-          {{"route", route_name}, {"to", std::string(to_string(to))}, {"ms", std::to_string(now_ - flip.began)}, {"error", flip.report.error}});
+          {{"route", route_name},
+           {"to", std::string(to_string(to))},
+           {"ms", std::to_string(now_ - flip.began)},
+           {"error", flip.report.error}});
   auto& history = history_[flip.route.id];
   history.push_back(flip.report);
   constexpr std::size_t kept = 20;
@@ -142,9 +147,13 @@ Task<bool> Controller::Impl::prepare(Flip& flip) {
   const Millis asked = now_ + 1;
   for (const Cluster c : both_clusters) wanted_at_[index_of(c)] = std::max(wanted_at_[index_of(c)], asked);
   {
-    Until fresh(*this, [this, asked] {
-      return std::all_of(images_.begin(), images_.end(), [asked](const auto& image) { return image->asked_at >= asked - 1 && image->reachable; });
-    }, now_ + answer_ms);
+    Until fresh(
+        *this,
+        [this, asked] {
+          return std::all_of(images_.begin(), images_.end(),
+                             [asked](const auto& image) { return image->asked_at >= asked - 1 && image->reachable; });
+        },
+        now_ + answer_ms);
     co_await fresh;
   }
   co_await gates(flip);
@@ -176,9 +185,12 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
     const bool up = images_[index_of(c)]->reachable;
     gate(flip, name + "_reachable", up, up ? "answers" : "no broker of the " + name + " cluster answers");
     const bool log = caught_up_[index_of(c)];
-    gate(flip, name + "_control_topic", log, log ? "read to its end" : "its control topic cannot be read: check that the proxy may create and read it");
+    gate(flip, name + "_control_topic", log,
+         log ? "read to its end" : "its control topic cannot be read: check that the proxy may create and read it");
     const bool newer = logs_[index_of(c)].newer_seen();
-    if (newer) gate(flip, name + "_control_format", false, "a newer proxy has written records that this one does not understand: upgrade it first");
+    if (newer)
+      gate(flip, name + "_control_format", false,
+           "a newer proxy has written records that this one does not understand: upgrade it first");
   }
   if (!all_green(flip.report)) co_return false;
 
@@ -189,7 +201,8 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
     if (there == images_[index_of(flip.to)]->topics.end()) {
       missing.push_back(name);
     } else if (there->second.partitions.size() != topic->partitions.size()) {
-      uneven.push_back(name + " (" + std::to_string(topic->partitions.size()) + " here, " + std::to_string(there->second.partitions.size()) + " there)");
+      uneven.push_back(name + " (" + std::to_string(topic->partitions.size()) + " here, " +
+                       std::to_string(there->second.partitions.size()) + " there)");
     }
     for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
       for (const Cluster c : both_clusters) {
@@ -201,14 +214,20 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
     }
   }
   const std::string to_name(to_string(flip.to));
-  gate(flip, "topics_exist", missing.empty(), missing.empty() ? "every topic exists on both clusters" : "missing on the " + to_name + " cluster: " + some_of(missing));
-  gate(flip, "partition_counts", uneven.empty(), uneven.empty() ? "equal on both clusters" : "different: " + some_of(uneven));
-  gate(flip, "leaders", leaderless.empty(), leaderless.empty() ? "every partition has one" : "without a leader: " + some_of(leaderless));
-  gate(flip, "in_sync_replicas", behind.empty(), behind.empty() ? "complete" : "replicas out of sync: " + some_of(behind));
+  gate(flip, "topics_exist", missing.empty(),
+       missing.empty() ? "every topic exists on both clusters"
+                       : "missing on the " + to_name + " cluster: " + some_of(missing));
+  gate(flip, "partition_counts", uneven.empty(),
+       uneven.empty() ? "equal on both clusters" : "different: " + some_of(uneven));
+  gate(flip, "leaders", leaderless.empty(),
+       leaderless.empty() ? "every partition has one" : "without a leader: " + some_of(leaderless));
+  gate(flip, "in_sync_replicas", behind.empty(),
+       behind.empty() ? "complete" : "replicas out of sync: " + some_of(behind));
   const std::vector<std::string> others = other_live_proxies();
   gate(flip, "other_proxies", others.empty(),
-       others.empty() ? "no other proxy was heard of for 30 s"
-                      : "other proxies serve this virtual cluster, and a flip would not fence them: stop " + some_of(others));
+       others.empty()
+           ? "no other proxy was heard of for 30 s"
+           : "other proxies serve this virtual cluster, and a flip would not fence them: stop " + some_of(others));
   doubt_gate(flip);
   co_await transaction_gate(flip);
   find_places(flip);
@@ -223,8 +242,9 @@ void Controller::Impl::doubt_gate(Flip& flip) {
   const bool still = since >= request_horizon_ms;
   gate(flip, "unknown_outcomes", still,
        still ? "no write to the " + std::string(to_string(flip.to)) + " cluster is in doubt"
-             : "a connection to the " + std::string(to_string(flip.to)) + " cluster was lost with a write in flight " + std::to_string(since) +
-                   " ms ago; it may still land: try again in " + std::to_string((request_horizon_ms - since) / 1000 + 1) + " s");
+             : "a connection to the " + std::string(to_string(flip.to)) + " cluster was lost with a write in flight " +
+                   std::to_string(since) + " ms ago; it may still land: try again in " +
+                   std::to_string((request_horizon_ms - since) / 1000 + 1) + " s");
 }
 
 // Transactions are not carried over: a route on which any transactional id is known stays where it is.
@@ -245,18 +265,23 @@ Task<> Controller::Impl::transaction_gate(Flip& flip) {
   }
   const std::vector<std::string> names(ids.begin(), ids.end());
   if (!names.empty()) {
-    gate(flip, "transactions", false, "transactional ids are known here and cannot be carried over yet: " + some_of(names));
+    gate(flip, "transactions", false,
+         "transactional ids are known here and cannot be carried over yet: " + some_of(names));
   } else if (!complete && version) {
     gate(flip, "transactions", false, "not every broker answered what transactional ids it knows");
   } else {
-    gate(flip, "transactions", true, version ? "no transactional id is known" : "the cluster is too old to list transactional ids; open transactions are looked for at the boundary");
+    gate(flip, "transactions", true,
+         version
+             ? "no transactional id is known"
+             : "the cluster is too old to list transactional ids; open transactions are looked for at the boundary");
   }
 }
 
 // --- compacted topics ---
 
-// A tombstone that vanished from the open segment would let the deleted key rise again from a closed one, which no cleaner
-// of the other cluster can reach. So compacted topics keep their tombstones, on both sides, from before the first flip on.
+// A tombstone that vanished from the open segment would let the deleted key rise again from a closed one, which no
+// cleaner of the other cluster can reach. So compacted topics keep their tombstones, on both sides, from before the
+// first flip on.
 Task<> Controller::Impl::keep_tombstones(Flip& flip) {
   std::set<std::string> topics;
   for (const Flip::Place& place : flip.places) topics.insert(place.topic);
@@ -268,12 +293,15 @@ Task<> Controller::Impl::keep_tombstones(Flip& flip) {
     const bool done = co_await raise_delete_retention(c, forgetful);
     ok = ok && done;
     raised += forgetful.size();
-    io_.log(done ? "info" : "warn", "delete_retention_raised", {{"cluster", std::string(to_string(c))}, {"topics", std::to_string(forgetful.size())},
-                                                                {"done", done ? "true" : "false"}});
+    io_.log(done ? "info" : "warn", "delete_retention_raised",
+            {{"cluster", std::string(to_string(c))},
+             {"topics", std::to_string(forgetful.size())},
+             {"done", done ? "true" : "false"}});
   }
   gate(flip, "tombstones", ok,
        ok ? "compacted topics keep their tombstones (delete.retention.ms raised on " + std::to_string(raised) + " now)"
-          : "delete.retention.ms of compacted topics could not be raised: deleted keys could rise again from a closed segment");
+          : "delete.retention.ms of compacted topics could not be raised: deleted keys could rise again from a closed "
+            "segment");
 }
 
 // The compacted ones of these topics that drop tombstones after a time.
@@ -314,7 +342,8 @@ Task<bool> Controller::Impl::raise_delete_retention(Cluster cluster, const std::
     config.value = tombstones_for_ever;
   }
   const auto answer = co_await ask_for<IncrementalAlterConfigsResponse>(cluster, any_node, *version, change, answer_ms);
-  co_return answer && std::all_of(answer->responses.begin(), answer->responses.end(), [](const auto& r) { return r.error_code == 0; });
+  co_return answer&& std::all_of(answer->responses.begin(), answer->responses.end(),
+                                 [](const auto& r) { return r.error_code == 0; });
 }
 
 // --- fence, drain ---
@@ -325,9 +354,13 @@ Task<bool> Controller::Impl::fence_and_drain(Flip& flip) {
   set_phase(flip.route.id, RoutePhase::fenced);
   const std::uint64_t revision = revision_;
   {
-    Until fenced(*this, [this, revision] {
-      return std::all_of(workers_.begin(), workers_.end(), [revision](const WorkerView& w) { return w.revision >= revision; });
-    }, now_ + options_.drain_timeout_ms);
+    Until fenced(
+        *this,
+        [this, revision] {
+          return std::all_of(workers_.begin(), workers_.end(),
+                             [revision](const WorkerView& w) { return w.revision >= revision; });
+        },
+        now_ + options_.drain_timeout_ms);
     const bool all = co_await fenced;
     if (!all) {
       fail(flip, "a worker did not take the fence in time");
@@ -338,12 +371,15 @@ Task<bool> Controller::Impl::fence_and_drain(Flip& flip) {
   begin_step(flip, "drain");
   const std::string name = flip.route.name;
   {
-    Until drained(*this, [this, name, revision] {
-      return std::all_of(workers_.begin(), workers_.end(), [&name, revision](const WorkerView& w) {
-        const auto load = w.routes.find(name);
-        return w.revision >= revision && (load == w.routes.end() || load->second.writes_in_flight == 0);
-      });
-    }, now_ + options_.drain_timeout_ms);
+    Until drained(
+        *this,
+        [this, name, revision] {
+          return std::all_of(workers_.begin(), workers_.end(), [&name, revision](const WorkerView& w) {
+            const auto load = w.routes.find(name);
+            return w.revision >= revision && (load == w.routes.end() || load->second.writes_in_flight == 0);
+          });
+        },
+        now_ + options_.drain_timeout_ms);
     const bool all = co_await drained;
     if (!all) {
       fail(flip, "writes that were forwarded before the fence were not answered in time; nothing was changed");
@@ -365,26 +401,30 @@ Task<bool> Controller::Impl::log_ends(Flip& flip, bool old_side, std::int32_t re
     co_return false;
   }
   std::map<NodeId, std::vector<std::size_t>> by_leader;
-  for (std::size_t i = 0; i < flip.places.size(); ++i) by_leader[old_side ? flip.places[i].old_leader : flip.places[i].new_leader].push_back(i);
+  for (std::size_t i = 0; i < flip.places.size(); ++i)
+    by_leader[old_side ? flip.places[i].old_leader : flip.places[i].new_leader].push_back(i);
   std::vector<std::pair<NodeId, Pending>> asked;
   for (const auto& [leader, at] : by_leader) {
     ListOffsetsRequest ask_body;
     ask_body.replica_id = replica;
     for (const std::size_t i : at) {
       const Flip::Place& place = flip.places[i];
-      if (ask_body.topics.empty() || ask_body.topics.back().name != place.topic) ask_body.topics.emplace_back().name = place.topic;
+      if (ask_body.topics.empty() || ask_body.topics.back().name != place.topic)
+        ask_body.topics.emplace_back().name = place.topic;
       auto& p = ask_body.topics.back().partitions.emplace_back();
       p.partition_index = place.partition;
       p.current_leader_epoch = old_side ? place.old_epoch : place.new_epoch;
       p.timestamp = latest;
     }
-    asked.emplace_back(leader, ask(cluster, leader, ApiKey::ListOffsets, *version, encode(ask_body, *version), answer_ms));
+    asked.emplace_back(leader,
+                       ask(cluster, leader, ApiKey::ListOffsets, *version, encode(ask_body, *version), answer_ms));
   }
   ends.assign(flip.places.size(), -1);
   for (auto& [leader, pending] : asked) {
     const auto answer = co_await answer_to<ListOffsetsResponse>(pending, *version, answer_ms);
     if (!answer) {
-      fail(flip, "broker " + std::to_string(leader) + " of the " + std::string(to_string(cluster)) + " cluster did not say its log ends");
+      fail(flip, "broker " + std::to_string(leader) + " of the " + std::string(to_string(cluster)) +
+                     " cluster did not say its log ends");
       co_return false;
     }
     std::map<std::pair<std::string, PartitionIndex>, const ListOffsetsResponse::ListOffsetsPartitionResponse*> rows;
@@ -395,7 +435,8 @@ Task<bool> Controller::Impl::log_ends(Flip& flip, bool old_side, std::int32_t re
       const auto row = rows.find({flip.places[i].topic, flip.places[i].partition});
       if (row == rows.end() || row->second->error_code != 0) {
         const std::int16_t error = row == rows.end() ? -1 : row->second->error_code;
-        fail(flip, place_name(flip.places[i].topic, flip.places[i].partition) + " on the " + std::string(to_string(cluster)) + " cluster: " + std::string(error_name(error)));
+        fail(flip, place_name(flip.places[i].topic, flip.places[i].partition) + " on the " +
+                       std::string(to_string(cluster)) + " cluster: " + std::string(error_name(error)));
         wanted_at_[index_of(cluster)] = now_;
         co_return false;
       }
@@ -409,7 +450,9 @@ Task<bool> Controller::Impl::producer_states(Flip& flip) {
   const auto version = version_of(flip.from, ApiKey::DescribeProducers, {0, 0});
   if (!version) {
     // Before 2.8: a retry whose answer was lost is then not recognised; said in the report.
-    gate(flip, "producer_state", true, "the old home is too old to describe producers: a retry of a batch whose answer was lost may be written twice");
+    gate(
+        flip, "producer_state", true,
+        "the old home is too old to describe producers: a retry of a batch whose answer was lost may be written twice");
     co_return true;
   }
   std::map<NodeId, std::vector<std::size_t>> by_leader;
@@ -418,10 +461,12 @@ Task<bool> Controller::Impl::producer_states(Flip& flip) {
   for (const auto& [leader, at] : by_leader) {
     DescribeProducersRequest ask_body;
     for (const std::size_t i : at) {
-      if (ask_body.topics.empty() || ask_body.topics.back().name != flip.places[i].topic) ask_body.topics.emplace_back().name = flip.places[i].topic;
+      if (ask_body.topics.empty() || ask_body.topics.back().name != flip.places[i].topic)
+        ask_body.topics.emplace_back().name = flip.places[i].topic;
       ask_body.topics.back().partition_indexes.push_back(flip.places[i].partition);
     }
-    asked.emplace_back(leader, ask(flip.from, leader, ApiKey::DescribeProducers, *version, encode(ask_body, *version), answer_ms));
+    asked.emplace_back(
+        leader, ask(flip.from, leader, ApiKey::DescribeProducers, *version, encode(ask_body, *version), answer_ms));
   }
   std::map<std::pair<std::string, PartitionIndex>, std::size_t> index;
   for (std::size_t i = 0; i < flip.places.size(); ++i) index[{flip.places[i].topic, flip.places[i].partition}] = i;
@@ -436,22 +481,26 @@ Task<bool> Controller::Impl::producer_states(Flip& flip) {
       for (const auto& p : t.partitions) {
         const auto at = index.find({t.name, p.partition_index});
         if (at == index.end() || p.error_code != 0) {
-          fail(flip, place_name(t.name, p.partition_index) + ": " + p.error_message.value_or(std::string(error_name(p.error_code))));
+          fail(flip, place_name(t.name, p.partition_index) + ": " +
+                         p.error_message.value_or(std::string(error_name(p.error_code))));
           co_return false;
         }
         Flip::Place& place = flip.places[at->second];
         const PartitionView* view = snapshot_->partition(t.name, p.partition_index);
         if (!view) co_return false;
         const std::int32_t generation = view->log.open_segment().generation;
-        place.producers = view->producers ? std::make_shared<ProducerTable>(*view->producers) : std::make_shared<ProducerTable>();
+        place.producers =
+            view->producers ? std::make_shared<ProducerTable>(*view->producers) : std::make_shared<ProducerTable>();
         for (const auto& producer : p.active_producers) {
           if (producer.current_txn_start_offset >= 0) {
-            fail(flip, place_name(t.name, p.partition_index) + " has an open transaction of producer " + std::to_string(producer.producer_id));
+            fail(flip, place_name(t.name, p.partition_index) + " has an open transaction of producer " +
+                           std::to_string(producer.producer_id));
             co_return false;
           }
           const auto id = virtual_from_wire(producer.producer_id, flip.from, generation);
           if (!id || producer.last_sequence < 0) continue;  // written in another segment, or not through a proxy
-          (*place.producers)[*id] = {static_cast<ProducerEpoch>(producer.producer_epoch), producer.last_sequence, generation};
+          (*place.producers)[*id] = {static_cast<ProducerEpoch>(producer.producer_epoch), producer.last_sequence,
+                                     generation};
         }
         ++answered;
       }
@@ -499,7 +548,8 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
         fail(flip, "replicas did not catch up with the log end in time: " + some_of(behind));
         co_return false;
       }
-      Until pause(*this, [] { return false; }, now_ + 5);
+      Until pause(
+          *this, [] { return false; }, now_ + 5);
       co_await pause;
     }
     const bool described = co_await producer_states(flip);
@@ -536,7 +586,8 @@ void Controller::Impl::splice(Flip& flip) {
     TopicState::Partition& after = topic.partitions[at];
     after.log = before.flipped(place.old_end, place.old_epoch, flip.to, place.new_end, place.new_epoch);
     after.producers = place.producers ? place.producers : std::make_shared<ProducerTable>();
-    flip.report.partitions.push_back({place.topic, place.partition, after.log.open_segment().virtual_base, place.old_end, place.new_end});
+    flip.report.partitions.push_back(
+        {place.topic, place.partition, after.log.open_segment().virtual_base, place.old_end, place.new_end});
   }
 }
 
@@ -573,7 +624,8 @@ Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, M
     const RouteState* present = state_.route(flip.route.name);
     const bool unchanged = present && present->opened && present->generation == flip.route.generation;
     if (!opening && !unchanged) return Bytes();
-    return opening ? control_record::open(chain, after, parts_id, count) : control_record::close(chain, after, parts_id, count);
+    return opening ? control_record::open(chain, after, parts_id, count)
+                   : control_record::close(chain, after, parts_id, count);
   };
   const Written written = co_await append(log, encode, deadline);
   if (written == Written::accepted) co_return true;
@@ -583,12 +635,13 @@ Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, M
     const bool there = now_route && now_route->generation == after.generation && now_route->home == flip.to;
     if (there && (!opening || now_route->opened)) co_return true;
   }
-  fail(flip, "the flip record was not accepted on the " + std::string(to_string(log)) + " cluster: another change came first");
+  fail(flip, "the flip record was not accepted on the " + std::string(to_string(log)) +
+                 " cluster: another change came first");
   co_return false;
 }
 
-// A record whose fate is unknown: one that names the same predecessor can only be accepted if that one was not, and once
-// it was read back the doubt is over. Until then the route stays fenced.
+// A record whose fate is unknown: one that names the same predecessor can only be accepted if that one was not, and
+// once it was read back the doubt is over. Until then the route stays fenced.
 Task<bool> Controller::Impl::settle_doubt(Cluster log) {
   const Encode encode = [](const control_record::Chain& chain) { return control_record::nothing(chain); };
   for (;;) {
@@ -607,7 +660,8 @@ Task<> Controller::Impl::open_and_release(Flip& flip) {
     if (!route || (route->opened && route->generation > flip.route.generation)) break;
     const bool opened = co_await write_flip(flip, flip.to, true, now_ + answer_ms);
     if (opened) break;
-    Until pause(*this, [] { return false; }, now_ + 100);
+    Until pause(
+        *this, [] { return false; }, now_ + 100);
     co_await pause;
   }
   flip.report.error.clear();
@@ -617,12 +671,15 @@ Task<> Controller::Impl::open_and_release(Flip& flip) {
   const std::uint64_t revision = revision_;
   const std::string name = flip.route.name;
   {
-    Until released(*this, [this, name, revision] {
-      return std::all_of(workers_.begin(), workers_.end(), [&name, revision](const WorkerView& w) {
-        const auto load = w.routes.find(name);
-        return w.revision >= revision && (load == w.routes.end() || load->second.held == 0);
-      });
-    }, now_ + release_ms);
+    Until released(
+        *this,
+        [this, name, revision] {
+          return std::all_of(workers_.begin(), workers_.end(), [&name, revision](const WorkerView& w) {
+            const auto load = w.routes.find(name);
+            return w.revision >= revision && (load == w.routes.end() || load->second.held == 0);
+          });
+        },
+        now_ + release_ms);
     co_await released;
   }
   set_phase(flip.route.id, RoutePhase::open);
@@ -635,7 +692,8 @@ Task<> Controller::Impl::finish_open_flips() {
     std::optional<RouteState> closed;
     for (const auto& [id, route] : state_.routes) {
       const bool mine = running_step_.contains(id);
-      if (!route.opened && !mine && caught_up_[index_of(route.home)] && images_[index_of(route.home)]->reachable) closed = route;
+      if (!route.opened && !mine && caught_up_[index_of(route.home)] && images_[index_of(route.home)]->reachable)
+        closed = route;
     }
     if (closed) {
       Flip flip;
@@ -652,7 +710,8 @@ Task<> Controller::Impl::finish_open_flips() {
       co_await open_and_release(flip);
       running_step_.erase(closed->id);
     }
-    Until again(*this, [] { return false; }, now_ + 200);
+    Until again(
+        *this, [] { return false; }, now_ + 200);
     co_await again;
   }
 }

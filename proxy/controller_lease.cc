@@ -1,9 +1,9 @@
 // Heartbeats and leases of the proxies, on a topic of their own on each cluster, with short retention.
 //
-// A proxy that has written a heartbeat to a cluster may acknowledge writes there for lease_ms from the moment it sent it;
-// the others take it for alive for as long from the moment they read it, which is later. So whoever was asleep, or cut off
-// from a cluster, has stopped acknowledging by the time another proxy takes it for gone. Clocks need only run at the same
-// rate within the difference, which no clock in use exceeds over half a minute.
+// A proxy that has written a heartbeat to a cluster may acknowledge writes there for lease_ms from the moment it sent
+// it; the others take it for alive for as long from the moment they read it, which is later. So whoever was asleep, or
+// cut off from a cluster, has stopped acknowledging by the time another proxy takes it for gone. Clocks need only run
+// at the same rate within the difference, which no clock in use exceeds over half a minute.
 #include <boost/json.hpp>
 
 #include "protocol/messages.h"
@@ -55,7 +55,8 @@ Task<> Controller::Impl::keep_lease(Cluster cluster) {
   for (;;) {
     const Offset next = co_await beat(cluster, read_from);
     if (next >= 0) read_from = next;
-    Until due(*this, [] { return false; }, now_ + heartbeat_ms);
+    Until due(
+        *this, [] { return false; }, now_ + heartbeat_ms);
     co_await due;
   }
 }
@@ -66,7 +67,8 @@ Task<Offset> Controller::Impl::beat(Cluster cluster, Offset read_from) {
   const auto topic = image.topics.find(leases_topic);
   const auto write = version_of(cluster, ApiKey::Produce, {3, 9});
   const auto read = version_of(cluster, ApiKey::Fetch, {4, 12});
-  if (!image.reachable || topic == image.topics.end() || topic->second.partitions.empty() || !write || !read) co_return -1;
+  if (!image.reachable || topic == image.topics.end() || topic->second.partitions.empty() || !write || !read)
+    co_return -1;
   const NodeId leader = topic->second.partitions[0].leader;
   if (leader < 0) co_return -1;
   const Millis sent_at = now_;
@@ -98,7 +100,8 @@ Offset Controller::Impl::read_heartbeats(const FetchResponse& answer, Offset rea
     if (!records) continue;
     for (const PlainRecord& record : *records) {
       constexpr std::size_t most = 10'000;
-      if (record.key && *record.key != options_.proxy_id && other_proxies_.size() < most) other_proxies_[*record.key] = now_;
+      if (record.key && *record.key != options_.proxy_id && other_proxies_.size() < most)
+        other_proxies_[*record.key] = now_;
     }
   }
   return read_from;

@@ -7,7 +7,9 @@
 
 namespace crossover::proxy {
 
-bool Controller::Impl::hidden(const std::string& topic) const { return topic.starts_with("__crossover"); }
+bool Controller::Impl::hidden(const std::string& topic) const {
+  return topic.starts_with("__crossover");
+}
 
 void Controller::Impl::publish() {
   auto next = std::make_shared<Snapshot>();
@@ -18,7 +20,8 @@ void Controller::Impl::publish() {
   next->lease_until = lease_until_;
   for (const Cluster c : both_clusters) {
     const auto& recorded = state_.versions[index_of(c)];
-    next->versions[index_of(c)] = recorded ? std::make_shared<const ClusterVersions>(*recorded) : versions_[index_of(c)];
+    next->versions[index_of(c)] =
+        recorded ? std::make_shared<const ClusterVersions>(*recorded) : versions_[index_of(c)];
   }
   fill_brokers(*next);
   fill_routes(*next);
@@ -118,7 +121,8 @@ void Controller::Impl::fill_topics(Snapshot& snapshot) const {
     for (std::size_t i = 0; i < count; ++i) {
       PartitionView& p = view->partitions[i];
       for (const Cluster c : both_clusters) {
-        if (real[index_of(c)] && i < real[index_of(c)]->partitions.size()) p.real[index_of(c)] = real[index_of(c)]->partitions[i];
+        if (real[index_of(c)] && i < real[index_of(c)]->partitions.size())
+          p.real[index_of(c)] = real[index_of(c)]->partitions[i];
       }
       if (flipped && i < recorded->second.partitions.size()) {
         p.log = recorded->second.partitions[i].log;

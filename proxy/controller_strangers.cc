@@ -20,7 +20,8 @@ std::int64_t generations(const Snapshot& snapshot) {
 }
 
 // Between two segments of one cluster lies what somebody else wrote while the log was homed on the other.
-void find_gaps(const std::string& topic, PartitionIndex partition, const VirtualLog& log, std::vector<Controller::Stranger>& found) {
+void find_gaps(const std::string& topic, PartitionIndex partition, const VirtualLog& log,
+               std::vector<Controller::Stranger>& found) {
   for (const Cluster c : both_clusters) {
     const Segment* before = nullptr;
     for (const Segment& segment : log.segments()) {
@@ -36,15 +37,16 @@ void find_gaps(const std::string& topic, PartitionIndex partition, const Virtual
 
 Task<> Controller::Impl::watch_strangers() {
   for (;;) {
-    Until due(*this, [] { return false; }, now_ + period_ms);
+    Until due(
+        *this, [] { return false; }, now_ + period_ms);
     co_await due;
     note_first_ends();
     if (running_step_.empty()) co_await look_for_strangers();
   }
 }
 
-// A topic that is there when the proxy starts may have been filled by a replicator or earlier; one that appears later is
-// expected to be empty on the cluster that it is not homed on.
+// A topic that is there when the proxy starts may have been filled by a replicator or earlier; one that appears later
+// is expected to be empty on the cluster that it is not homed on.
 void Controller::Impl::note_first_ends() {
   for (const Cluster c : both_clusters) {
     if (topics_at_start_[index_of(c)] || !images_[index_of(c)]->known) continue;
@@ -61,7 +63,8 @@ Offset Controller::Impl::expected_end(const Place& place, Offset seen) {
 }
 
 // Every partition on the cluster that it is not homed on, by leader there.
-std::map<std::pair<Cluster, NodeId>, std::vector<Controller::Impl::Place>> Controller::Impl::places_away_from_home() const {
+std::map<std::pair<Cluster, NodeId>, std::vector<Controller::Impl::Place>> Controller::Impl::places_away_from_home()
+    const {
   std::map<std::pair<Cluster, NodeId>, std::vector<Place>> by_leader;
   for (const auto& [name, topic] : snapshot_->topics) {
     for (std::size_t i = 0; i < topic->partitions.size() && !topic->internal; ++i) {
@@ -70,7 +73,8 @@ std::map<std::pair<Cluster, NodeId>, std::vector<Controller::Impl::Place>> Contr
       const NodeId leader = p.real[index_of(away)].leader;
       if (leader < 0) continue;
       const auto& segments = p.log.segments();
-      const auto last = std::find_if(segments.rbegin(), segments.rend(), [away](const Segment& s) { return s.cluster == away; });
+      const auto last =
+          std::find_if(segments.rbegin(), segments.rend(), [away](const Segment& s) { return s.cluster == away; });
       Place place{name, static_cast<PartitionIndex>(i), away, std::nullopt};
       if (last != segments.rend()) place.closed_end = last->real_end();
       by_leader[{away, leader}].push_back(std::move(place));
@@ -82,7 +86,8 @@ std::map<std::pair<Cluster, NodeId>, std::vector<Controller::Impl::Place>> Contr
 Task<> Controller::Impl::look_for_strangers() {
   std::vector<Stranger> found;
   for (const auto& [name, topic] : snapshot_->topics) {
-    for (std::size_t i = 0; i < topic->partitions.size(); ++i) find_gaps(name, static_cast<PartitionIndex>(i), topic->partitions[i].log, found);
+    for (std::size_t i = 0; i < topic->partitions.size(); ++i)
+      find_gaps(name, static_cast<PartitionIndex>(i), topic->partitions[i].log, found);
   }
   const std::int64_t before = generations(*snapshot_);
   const auto by_leader = places_away_from_home();
@@ -95,7 +100,8 @@ Task<> Controller::Impl::look_for_strangers() {
     std::map<std::pair<std::string, PartitionIndex>, const Place*> asked;
     for (const Place& place : places) {
       asked[{place.topic, place.partition}] = &place;
-      if (question.topics.empty() || question.topics.back().name != place.topic) question.topics.emplace_back().name = place.topic;
+      if (question.topics.empty() || question.topics.back().name != place.topic)
+        question.topics.emplace_back().name = place.topic;
       auto& row = question.topics.back().partitions.emplace_back();
       row.partition_index = place.partition;
       row.timestamp = -1;
@@ -114,7 +120,8 @@ Task<> Controller::Impl::look_for_strangers() {
   // A flip meanwhile moved the ends that were compared with.
   if (!running_step_.empty() || generations(*snapshot_) != before) co_return;
   if (found.size() > strangers_.size()) {
-    io_.log("warn", "writes_past_the_proxy", {{"partitions", std::to_string(found.size())}, {"topic", found.back().topic}});
+    io_.log("warn", "writes_past_the_proxy",
+            {{"partitions", std::to_string(found.size())}, {"topic", found.back().topic}});
   }
   strangers_ = std::move(found);
 }

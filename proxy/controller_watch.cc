@@ -16,7 +16,8 @@ constexpr Millis retry_ms = 500;
 ClusterVersions versions_of(const ApiVersionsResponse& answer) {
   ClusterVersions v;
   for (const auto& row : answer.api_keys) {
-    if (row.min_version <= row.max_version) v.apis[static_cast<ApiKey>(row.api_key)] = {row.min_version, row.max_version};
+    if (row.min_version <= row.max_version)
+      v.apis[static_cast<ApiKey>(row.api_key)] = {row.min_version, row.max_version};
   }
   for (const auto& row : answer.supported_features) v.supported_features[row.name] = {row.min_version, row.max_version};
   for (const auto& row : answer.finalized_features) v.finalized_features[row.name] = row.max_version_level;
@@ -82,7 +83,8 @@ Task<> Controller::Impl::watch(Cluster cluster) {
       publish();
     }
     const Millis next = now_ + (ok ? options_.refresh_ms : retry_ms);
-    Until due(*this, [this, at, ok] { return ok && wanted_at_[at] > images_[at]->asked_at; }, next);
+    Until due(
+        *this, [this, at, ok] { return ok && wanted_at_[at] > images_[at]->asked_at; }, next);
     co_await due;
   }
 }
@@ -112,8 +114,10 @@ Task<bool> Controller::Impl::refresh_image(Cluster cluster) {
   auto image = image_of(*answer);
   image->asked_at = asked_at;
   if (!images_[at]->reachable) {
-    io_.log("info", "cluster_reachable", {{"cluster", std::string(to_string(cluster))}, {"brokers", std::to_string(image->brokers.size())},
-                                          {"topics", std::to_string(image->topics.size())}});
+    io_.log("info", "cluster_reachable",
+            {{"cluster", std::string(to_string(cluster))},
+             {"brokers", std::to_string(image->brokers.size())},
+             {"topics", std::to_string(image->topics.size())}});
   }
   const ClusterImage& before = *images_[at];
   topics_changed_ = topics_changed_ || before.known != image->known || before.topics != image->topics;
@@ -134,7 +138,8 @@ Task<> Controller::Impl::keep_records() {
       busy = busy || wrote;
     }
     const std::uint64_t seen = revision_;
-    Until changed(*this, [this, seen, busy] { return busy || revision_ != seen; }, now_ + 1'000);
+    Until changed(
+        *this, [this, seen, busy] { return busy || revision_ != seen; }, now_ + 1'000);
     co_await changed;
   }
 }
@@ -163,9 +168,9 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
   }
   // Virtual broker ids of source are even, of target odd, so that each log can hand them out alone.
   for (const auto& [node, address] : images_[index_of(log)]->brokers) {
-    const bool known = std::any_of(state_.brokers.begin(), state_.brokers.end(), [log, &node = node](const auto& entry) {
-      return entry.second.cluster == log && entry.second.real_id == node;
-    });
+    const bool known = std::any_of(
+        state_.brokers.begin(), state_.brokers.end(),
+        [log, &node = node](const auto& entry) { return entry.second.cluster == log && entry.second.real_id == node; });
     if (known) continue;
     NodeId id = static_cast<NodeId>(index_of(log));
     while (state_.brokers.contains(id)) id += 2;
@@ -173,15 +178,21 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
     const BrokerRecord broker{log, node, options_.first_port + id};
     encode = [id, broker](const control_record::Chain& chain) { return control_record::broker(chain, id, broker); };
     const bool written = co_await append(log, encode, deadline) == Written::accepted;
-    if (written) io_.log("info", "virtual_broker", {{"id", std::to_string(id)}, {"cluster", std::string(to_string(log))},
-                                                    {"node", std::to_string(broker.real_id)}, {"port", std::to_string(broker.port)}});
+    if (written)
+      io_.log("info", "virtual_broker",
+              {{"id", std::to_string(id)},
+               {"cluster", std::string(to_string(log))},
+               {"node", std::to_string(broker.real_id)},
+               {"port", std::to_string(broker.port)}});
     co_return written;
   }
   for (const auto& [id, broker] : state_.brokers) {
     if (here.brokers.contains(id)) continue;
     const NodeId missing = id;
     const BrokerRecord copy = broker;
-    encode = [missing, copy](const control_record::Chain& chain) { return control_record::broker(chain, missing, copy); };
+    encode = [missing, copy](const control_record::Chain& chain) {
+      return control_record::broker(chain, missing, copy);
+    };
     co_return co_await append(log, encode, deadline) == Written::accepted;
   }
   for (const Cluster c : both_clusters) {
@@ -201,12 +212,15 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
     const ClusterImage& image = *images_[index_of(home)];
     const auto real = image.topics.find(name);
     const bool gone = image.reachable && real == image.topics.end();
-    const bool another = image.reachable && !gone && !real->second.id.is_zero() && real->second.id != topic.real_id[index_of(home)];
+    const bool another =
+        image.reachable && !gone && !real->second.id.is_zero() && real->second.id != topic.real_id[index_of(home)];
     if (!another && !gone) continue;
     const std::string forgotten = name;
     const Uuid id = topic.virtual_id;
     io_.log("warn", "virtual_log_ended", {{"topic", name}, {"reason", gone ? "deleted" : "recreated"}});
-    encode = [forgotten, id](const control_record::Chain& chain) { return control_record::forget(chain, forgotten, id); };
+    encode = [forgotten, id](const control_record::Chain& chain) {
+      return control_record::forget(chain, forgotten, id);
+    };
     co_return co_await append(log, encode, deadline) == Written::accepted;
   }
   constexpr std::size_t records_between_snapshots = 1'000;
@@ -219,7 +233,9 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
       if (!written) co_return false;
     }
     const std::size_t count = parts.size();
-    encode = [&all, parts_id, count](const control_record::Chain& chain) { return control_record::snapshot(chain, all, parts_id, count); };
+    encode = [&all, parts_id, count](const control_record::Chain& chain) {
+      return control_record::snapshot(chain, all, parts_id, count);
+    };
     const bool written = co_await append(log, encode, deadline) == Written::accepted;
     if (written) io_.trim_control(log, logs_[index_of(log)].snapshot_from());
     co_return written;

@@ -12,7 +12,9 @@ namespace {
 
 using namespace protocol;
 
-constexpr std::int16_t code(ErrorCode e) { return static_cast<std::int16_t>(e); }
+constexpr std::int16_t code(ErrorCode e) {
+  return static_cast<std::int16_t>(e);
+}
 constexpr std::int8_t topic_resource = 2, broker_resource = 4, broker_logger_resource = 8;
 constexpr Millis flip_wait_ms = 10'000;
 
@@ -29,7 +31,8 @@ std::vector<std::string> all_routes(const Snapshot& snapshot) {
 }
 
 bool any_flip(const Snapshot& snapshot) {
-  return std::any_of(snapshot.routes.begin(), snapshot.routes.end(), [](const RouteView& r) { return r.phase != RoutePhase::open; });
+  return std::any_of(snapshot.routes.begin(), snapshot.routes.end(),
+                     [](const RouteView& r) { return r.phase != RoutePhase::open; });
 }
 
 // Administration never overlaps a flip.
@@ -47,7 +50,8 @@ class FirstError : public Visitor {
  public:
   explicit FirstError(BytesView body) : body_(body) {}
   void value(const Visit& visit) override {
-    if (visit.field.role != Role::error_code || visit.field.type != WireType::int16 || visit.null || error_ != 0) return;
+    if (visit.field.role != Role::error_code || visit.field.type != WireType::int16 || visit.null || error_ != 0)
+      return;
     error_ = load_int16(body_.data() + visit.at);
   }
   std::int16_t error() const { return error_; }
@@ -59,11 +63,13 @@ class FirstError : public Visitor {
 
 std::int16_t first_error(ApiKey api, Version version, BytesView body) {
   FirstError visitor(body);
-  if (!walk(*find_message(api, Direction::response), version, body, visitor)) return code(ErrorCode::UNKNOWN_SERVER_ERROR);
+  if (!walk(*find_message(api, Direction::response), version, body, visitor))
+    return code(ErrorCode::UNKNOWN_SERVER_ERROR);
   return visitor.error();
 }
 
-Task<std::optional<Bytes>> ask(SessionCore& core, const Request& request, Cluster cluster, ApiKey api, Version version, Bytes body) {
+Task<std::optional<Bytes>> ask(SessionCore& core, const Request& request, Cluster cluster, ApiKey api, Version version,
+                               Bytes body) {
   const NodeId node = controller_of(core, cluster);
   Call call = core.send(request, cluster, node, api, version, body);
   const CallState& answered = co_await call;
@@ -82,21 +88,28 @@ std::optional<Bytes> dry_run(const Request& request) {
 
 std::optional<Bytes> dry_run_of(const Request& request) {
   switch (request.api()) {
-    case ApiKey::CreateTopics: return dry_run<CreateTopicsRequest>(request);
-    case ApiKey::CreatePartitions: return dry_run<CreatePartitionsRequest>(request);
-    case ApiKey::IncrementalAlterConfigs: return dry_run<IncrementalAlterConfigsRequest>(request);
-    case ApiKey::AlterConfigs: return dry_run<AlterConfigsRequest>(request);
-    default: return std::nullopt;
+    case ApiKey::CreateTopics:
+      return dry_run<CreateTopicsRequest>(request);
+    case ApiKey::CreatePartitions:
+      return dry_run<CreatePartitionsRequest>(request);
+    case ApiKey::IncrementalAlterConfigs:
+      return dry_run<IncrementalAlterConfigsRequest>(request);
+    case ApiKey::AlterConfigs:
+      return dry_run<AlterConfigsRequest>(request);
+    default:
+      return std::nullopt;
   }
 }
 
 template <class Answer>
 void explain(Answer& answer, Cluster cluster, bool done_elsewhere) {
   const std::string where = "refused by the " + std::string(to_string(cluster)) + " cluster";
-  const std::string tail = done_elsewhere ? "; it was done on the " + std::string(to_string(other(cluster))) + " cluster: repeat it or undo it there"
+  const std::string tail = done_elsewhere ? "; it was done on the " + std::string(to_string(other(cluster))) +
+                                                " cluster: repeat it or undo it there"
                                           : "; nothing was changed on either";
   for (auto& row : answer) {
-    if (row.error_code != 0) row.error_message = where + ": " + row.error_message.value_or(std::string(error_name(row.error_code))) + tail;
+    if (row.error_code != 0)
+      row.error_message = where + ": " + row.error_message.value_or(std::string(error_name(row.error_code))) + tail;
   }
 }
 
@@ -105,21 +118,27 @@ Bytes explained(const Request& request, Bytes body, Cluster cluster, bool done_e
   const Version v = request.version();
   switch (request.api()) {
     case ApiKey::CreateTopics:
-      if (auto a = decode<CreateTopicsResponse>(body, v)) return explain(a->topics, cluster, done_elsewhere), encode(*a, v);
+      if (auto a = decode<CreateTopicsResponse>(body, v))
+        return explain(a->topics, cluster, done_elsewhere), encode(*a, v);
       break;
     case ApiKey::DeleteTopics:
-      if (auto a = decode<DeleteTopicsResponse>(body, v)) return explain(a->responses, cluster, done_elsewhere), encode(*a, v);
+      if (auto a = decode<DeleteTopicsResponse>(body, v))
+        return explain(a->responses, cluster, done_elsewhere), encode(*a, v);
       break;
     case ApiKey::CreatePartitions:
-      if (auto a = decode<CreatePartitionsResponse>(body, v)) return explain(a->results, cluster, done_elsewhere), encode(*a, v);
+      if (auto a = decode<CreatePartitionsResponse>(body, v))
+        return explain(a->results, cluster, done_elsewhere), encode(*a, v);
       break;
     case ApiKey::IncrementalAlterConfigs:
-      if (auto a = decode<IncrementalAlterConfigsResponse>(body, v)) return explain(a->responses, cluster, done_elsewhere), encode(*a, v);
+      if (auto a = decode<IncrementalAlterConfigsResponse>(body, v))
+        return explain(a->responses, cluster, done_elsewhere), encode(*a, v);
       break;
     case ApiKey::AlterConfigs:
-      if (auto a = decode<AlterConfigsResponse>(body, v)) return explain(a->responses, cluster, done_elsewhere), encode(*a, v);
+      if (auto a = decode<AlterConfigsResponse>(body, v))
+        return explain(a->responses, cluster, done_elsewhere), encode(*a, v);
       break;
-    default: break;
+    default:
+      break;
   }
   return body;
 }
@@ -128,11 +147,13 @@ Bytes explained(const Request& request, Bytes body, Cluster cluster, bool done_e
 bool names_brokers(const Request& request) {
   if (request.api() == ApiKey::CreateTopics) {
     const auto asked = decode<CreateTopicsRequest>(request.body(), request.version());
-    return asked && std::any_of(asked->topics.begin(), asked->topics.end(), [](const auto& t) { return !t.assignments.empty(); });
+    return asked && std::any_of(asked->topics.begin(), asked->topics.end(),
+                                [](const auto& t) { return !t.assignments.empty(); });
   }
   if (request.api() == ApiKey::CreatePartitions) {
     const auto asked = decode<CreatePartitionsRequest>(request.body(), request.version());
-    return asked && std::any_of(asked->topics.begin(), asked->topics.end(), [](const auto& t) { return t.assignments && !t.assignments->empty(); });
+    return asked && std::any_of(asked->topics.begin(), asked->topics.end(),
+                                [](const auto& t) { return t.assignments && !t.assignments->empty(); });
   }
   return false;
 }
@@ -213,8 +234,10 @@ Task<> change_both(SessionCore& core, Request& request) {
 
 // Broker configs whose values are addresses or ids of the real cluster.
 bool reveals_cluster(const std::string& name) {
-  constexpr std::string_view parts[] = {"listener", "quorum", "zookeeper", "broker.id", "node.id", "log.dir", "host", "port"};
-  return std::any_of(std::begin(parts), std::end(parts), [&name](std::string_view part) { return name.find(part) != std::string::npos; });
+  constexpr std::string_view parts[] = {"listener", "quorum",  "zookeeper", "broker.id",
+                                        "node.id",  "log.dir", "host",      "port"};
+  return std::any_of(std::begin(parts), std::end(parts),
+                     [&name](std::string_view part) { return name.find(part) != std::string::npos; });
 }
 
 void hide_addresses(DescribeConfigsResponse::DescribeConfigsResult& result) {
@@ -271,7 +294,9 @@ Task<> describe_configs(SessionCore& core, Request& request) {
     const Bytes body = encode(one, request.version());
     Call call = core.send(request, target->cluster, target->node, request.api(), request.version(), body);
     const CallState& answered = co_await call;
-    auto got = answered.status == CallStatus::answered ? decode<DescribeConfigsResponse>(answered.body(), request.version()) : std::nullopt;
+    auto got = answered.status == CallStatus::answered
+                   ? decode<DescribeConfigsResponse>(answered.body(), request.version())
+                   : std::nullopt;
     auto& out = answer.results.back();
     if (!got || got->results.empty()) {
       out.error_code = code(ErrorCode::REQUEST_TIMED_OUT);
@@ -287,7 +312,8 @@ Task<> describe_configs(SessionCore& core, Request& request) {
 template <class T>
 bool only_topics(const Request& request) {
   const auto asked = decode<T>(request.body(), request.version());
-  return asked && std::all_of(asked->resources.begin(), asked->resources.end(), [](const auto& r) { return r.resource_type == topic_resource; });
+  return asked && std::all_of(asked->resources.begin(), asked->resources.end(),
+                              [](const auto& r) { return r.resource_type == topic_resource; });
 }
 
 // A broker's own settings are its operator's; the virtual one stands for a different real one on each side.
@@ -300,12 +326,15 @@ Task<> refuse_broker_configs(SessionCore& core, Request& request) {
 
 Task<> handle_configs(SessionCore& core, Request& request) {
   if (request.api() == ApiKey::DescribeConfigs) return describe_configs(core, request);
-  const bool topics = request.api() == ApiKey::AlterConfigs ? only_topics<AlterConfigsRequest>(request) : only_topics<IncrementalAlterConfigsRequest>(request);
+  const bool topics = request.api() == ApiKey::AlterConfigs ? only_topics<AlterConfigsRequest>(request)
+                                                            : only_topics<IncrementalAlterConfigsRequest>(request);
   if (topics) return change_both(core, request);
   return refuse_broker_configs(core, request);
 }
 
-Task<> handle_mirror(SessionCore& core, Request& request) { return change_both(core, request); }
+Task<> handle_mirror(SessionCore& core, Request& request) {
+  return change_both(core, request);
+}
 
 Task<> handle_forward(SessionCore& core, Request& request) {
   const Cluster home = core.snapshot().groups_home;

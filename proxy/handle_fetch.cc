@@ -17,7 +17,9 @@ using namespace protocol;
 using PartitionData = FetchResponse::PartitionData;
 using Destination = std::pair<Cluster, NodeId>;
 
-constexpr std::int16_t code(ErrorCode e) { return static_cast<std::int16_t>(e); }
+constexpr std::int16_t code(ErrorCode e) {
+  return static_cast<std::int16_t>(e);
+}
 
 // While one answer is assembled from several brokers, an idle one must not keep back what another has.
 constexpr std::int32_t split_wait_ms = 100;
@@ -54,7 +56,8 @@ std::optional<std::size_t> segment_index(const VirtualLog& log, std::int32_t gen
 }
 
 // Picks the segment and the broker for a want's present position.
-void place(const SessionCore& core, const TopicView& topic, const PartitionView& partition, PartitionIndex index, Want& want) {
+void place(const SessionCore& core, const TopicView& topic, const PartitionView& partition, PartitionIndex index,
+           Want& want) {
   std::size_t at = partition.log.find(want.at);
   const auto& segments = partition.log.segments();
   // A topic that is gone on a closed segment's cluster took that part of the history with it.
@@ -123,13 +126,14 @@ std::vector<Destination> destinations(const std::vector<Want>& wants) {
   return to;
 }
 
-Bytes request_for(const SessionCore& core, const Request& request, const FetchRequest& asked, const std::vector<Want>& wants,
-                  Destination to, std::int32_t max_wait_ms, std::size_t parts) {
+Bytes request_for(const SessionCore& core, const Request& request, const FetchRequest& asked,
+                  const std::vector<Want>& wants, Destination to, std::int32_t max_wait_ms, std::size_t parts) {
   FetchRequest part;
   part.replica_id = -1;
   part.max_wait_ms = max_wait_ms;
   part.min_bytes = asked.min_bytes;
-  part.max_bytes = parts > 1 ? std::max<std::int32_t>(asked.max_bytes / static_cast<std::int32_t>(parts), 1 << 20) : asked.max_bytes;
+  part.max_bytes =
+      parts > 1 ? std::max<std::int32_t>(asked.max_bytes / static_cast<std::int32_t>(parts), 1 << 20) : asked.max_bytes;
   part.isolation_level = asked.isolation_level;
   part.session_epoch = -1;
   for (const Want& want : wants) {
@@ -179,7 +183,8 @@ void map_records(const Segment& segment, PartitionData& data) {
   data.records = data.records->substr(0, end);
 }
 
-void map_marks(SessionCore& core, const std::string& name, const VirtualLog& log, const Segment& segment, PartitionData& data) {
+void map_marks(SessionCore& core, const std::string& name, const VirtualLog& log, const Segment& segment,
+               PartitionData& data) {
   if (log.segments().size() == 1) {
     if (segment.identity()) return;
     for (Offset* mark : {&data.high_watermark, &data.last_stable_offset, &data.log_start_offset}) {
@@ -191,7 +196,8 @@ void map_marks(SessionCore& core, const std::string& name, const VirtualLog& log
   const Segment& open = log.open_segment();
   if (segment.open() && data.high_watermark >= 0) shown = std::max(shown, segment.to_virtual(data.high_watermark));
   shown = std::max(shown, open.virtual_base);
-  const Offset stable = segment.open() && data.last_stable_offset >= 0 ? segment.to_virtual(data.last_stable_offset) : shown;
+  const Offset stable =
+      segment.open() && data.last_stable_offset >= 0 ? segment.to_virtual(data.last_stable_offset) : shown;
   data.last_stable_offset = data.last_stable_offset < 0 ? -1 : std::max(stable, open.virtual_base);
   data.high_watermark = shown;
   data.log_start_offset = data.log_start_offset < 0 ? -1 : log.segments().front().virtual_base;
@@ -203,9 +209,11 @@ void map_identities(const SessionCore& core, const std::string& name, const Segm
   data.diverging_epoch = {};
   data.snapshot_id = {};
   if (data.preferred_read_replica >= 0) {
-    data.preferred_read_replica = segment.open() ? snapshot.to_virtual(segment.cluster, data.preferred_read_replica) : -1;
+    data.preferred_read_replica =
+        segment.open() ? snapshot.to_virtual(segment.cluster, data.preferred_read_replica) : -1;
   }
-  const NodeId leader = data.current_leader.leader_id >= 0 ? snapshot.to_virtual(segment.cluster, data.current_leader.leader_id) : -1;
+  const NodeId leader =
+      data.current_leader.leader_id >= 0 ? snapshot.to_virtual(segment.cluster, data.current_leader.leader_id) : -1;
   const bool announced = topic && segment.open() && snapshot.route_of(*topic).phase != RoutePhase::releasing;
   if (leader < 0 || !announced) {
     data.current_leader = {};
@@ -221,10 +229,12 @@ void map_identities(const SessionCore& core, const std::string& name, const Segm
 enum class Outcome { answered, next_segment, find_start };
 
 // Turns one broker's word on a partition into the answer, or says how to go on.
-Outcome take(SessionCore& core, Want& want, const VirtualLog& log, std::size_t at, PartitionData data, bool others_had_data) {
+Outcome take(SessionCore& core, Want& want, const VirtualLog& log, std::size_t at, PartitionData data,
+             bool others_had_data) {
   const Segment& segment = log.segments()[at];
   if (data.error_code == code(ErrorCode::OFFSET_OUT_OF_RANGE) && log.segments().size() > 1) return Outcome::find_start;
-  if (data.error_code == code(ErrorCode::NOT_LEADER_OR_FOLLOWER) || data.error_code == code(ErrorCode::FENCED_LEADER_EPOCH) ||
+  if (data.error_code == code(ErrorCode::NOT_LEADER_OR_FOLLOWER) ||
+      data.error_code == code(ErrorCode::FENCED_LEADER_EPOCH) ||
       data.error_code == code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)) {
     core.io().want_image(segment.cluster, core.now());
   }
@@ -232,7 +242,8 @@ Outcome take(SessionCore& core, Want& want, const VirtualLog& log, std::size_t a
   map_records(segment, data);
   const bool empty = !data.records || data.records->empty();
   // Nothing below the end of a closed segment: go on at once. Unless the answer's bytes went to other partitions.
-  if (!segment.open() && data.error_code == 0 && empty && (had_records || !others_had_data)) return Outcome::next_segment;
+  if (!segment.open() && data.error_code == 0 && empty && (had_records || !others_had_data))
+    return Outcome::next_segment;
   map_marks(core, want.name, log, segment, data);
   map_identities(core, want.name, segment, data);
   if (!data.records) data.records = BytesView();
@@ -266,7 +277,8 @@ Task<> skip_forward(SessionCore& core, const Request& request, const FetchReques
     co_return;
   }
   const bool below_start = segment.to_real(want.at) < start.offset;
-  if (!below_start || (!older_left && want.at == asked.topics[want.topic].partitions[want.partition].fetch_offset && *at == 0)) {
+  if (!below_start ||
+      (!older_left && want.at == asked.topics[want.topic].partitions[want.partition].fetch_offset && *at == 0)) {
     want.answer = refused(index, ErrorCode::OFFSET_OUT_OF_RANGE);
     co_return;
   }
@@ -288,8 +300,8 @@ bool untouched(const FetchResponse& answer) {
   if (answer.session_id != 0 || !answer.node_endpoints.empty()) return false;
   for (const auto& topic : answer.responses) {
     for (const auto& p : topic.partitions) {
-      if (p.error_code != 0 || p.preferred_read_replica >= 0 || p.current_leader.leader_id >= 0 || p.diverging_epoch.epoch >= 0 ||
-          p.snapshot_id.epoch >= 0) {
+      if (p.error_code != 0 || p.preferred_read_replica >= 0 || p.current_leader.leader_id >= 0 ||
+          p.diverging_epoch.epoch >= 0 || p.snapshot_id.epoch >= 0) {
         return false;
       }
     }
@@ -329,8 +341,8 @@ struct Sent {
   Call call;
 };
 
-std::vector<std::size_t> apply(SessionCore& core, const Request& request, const FetchRequest& asked, std::vector<Want>& wants,
-                               Destination to, const FetchResponse& answer) {
+std::vector<std::size_t> apply(SessionCore& core, const Request& request, const FetchRequest& asked,
+                               std::vector<Want>& wants, Destination to, const FetchResponse& answer) {
   std::vector<std::size_t> expired;
   const std::size_t total = record_bytes(answer);
   for (const auto& topic : answer.responses) {
@@ -338,7 +350,9 @@ std::vector<std::size_t> apply(SessionCore& core, const Request& request, const 
       for (std::size_t i = 0; i < wants.size(); ++i) {
         Want& want = wants[i];
         const bool same = request.version() >= 13 ? want.real_id == topic.topic_id : want.name == topic.topic;
-        if (want.answer || want.to != to || !same || asked.topics[want.topic].partitions[want.partition].partition != data.partition_index) continue;
+        if (want.answer || want.to != to || !same ||
+            asked.topics[want.topic].partitions[want.partition].partition != data.partition_index)
+          continue;
         const PartitionView* view = view_of(core, asked, want);
         const TopicView* view_topic = core.snapshot().topic(want.name);
         const auto at = view ? segment_index(view->log, want.generation) : std::nullopt;
@@ -348,8 +362,11 @@ std::vector<std::size_t> apply(SessionCore& core, const Request& request, const 
         }
         const std::size_t own = data.records ? data.records->size() : 0;
         switch (take(core, want, view->log, *at, data, total > own)) {
-          case Outcome::answered: break;
-          case Outcome::find_start: expired.push_back(i); break;
+          case Outcome::answered:
+            break;
+          case Outcome::find_start:
+            expired.push_back(i);
+            break;
           case Outcome::next_segment:
             want.at = view->log.segments()[*at].virtual_end();
             place(core, *view_topic, *view, data.partition_index, want);
@@ -362,7 +379,8 @@ std::vector<std::size_t> apply(SessionCore& core, const Request& request, const 
   return expired;
 }
 
-FetchResponse assembled(const SessionCore& core, const FetchRequest& asked, std::vector<Want>& wants, std::int32_t throttle) {
+FetchResponse assembled(const SessionCore& core, const FetchRequest& asked, std::vector<Want>& wants,
+                        std::int32_t throttle) {
   FetchResponse answer;
   answer.throttle_time_ms = throttle;
   std::size_t i = 0;
@@ -372,7 +390,8 @@ FetchResponse assembled(const SessionCore& core, const FetchRequest& asked, std:
     row.topic_id = topic.topic_id;
     for (const auto& p : topic.partitions) {
       Want& want = wants[i++];
-      row.partitions.push_back(want.answer ? std::move(*want.answer) : refused(p.partition, ErrorCode::NOT_LEADER_OR_FOLLOWER));
+      row.partitions.push_back(want.answer ? std::move(*want.answer)
+                                           : refused(p.partition, ErrorCode::NOT_LEADER_OR_FOLLOWER));
     }
   }
   add_endpoints(core.snapshot(), answer);
@@ -380,7 +399,9 @@ FetchResponse assembled(const SessionCore& core, const FetchRequest& asked, std:
 }
 
 bool any_records(const std::vector<Want>& wants) {
-  return std::any_of(wants.begin(), wants.end(), [](const Want& w) { return w.answer && (w.answer->error_code != 0 || (w.answer->records && !w.answer->records->empty())); });
+  return std::any_of(wants.begin(), wants.end(), [](const Want& w) {
+    return w.answer && (w.answer->error_code != 0 || (w.answer->records && !w.answer->records->empty()));
+  });
 }
 
 bool any_closed(const std::vector<Want>& wants) {
@@ -411,7 +432,9 @@ Task<> handle_fetch(SessionCore& core, Request& request) {
   // Each round moves a partition to a later segment or answers it, so this ends.
   for (std::vector<Destination> to = destinations(wants); !to.empty(); to = destinations(wants)) {
     const bool at_once = any_closed(wants) || any_records(wants);
-    const std::int32_t wait = at_once ? 0 : to.size() > 1 ? std::min(asked->max_wait_ms, split_wait_ms) : asked->max_wait_ms;
+    const std::int32_t wait = at_once         ? 0
+                              : to.size() > 1 ? std::min(asked->max_wait_ms, split_wait_ms)
+                                              : asked->max_wait_ms;
     const bool alone = sent.empty() && to.size() == 1 && all_plain(core, *asked, wants);
     if (to.size() > 1) ++core.worker().counters.split_requests;
     std::list<Sent> round;
@@ -421,7 +444,8 @@ Task<> handle_fetch(SessionCore& core, Request& request) {
     }
     for (Sent& s : round) {
       CallState& answered = co_await s.call;
-      auto answer = answered.status == CallStatus::answered ? decode<FetchResponse>(answered.body(), request.version()) : std::nullopt;
+      auto answer = answered.status == CallStatus::answered ? decode<FetchResponse>(answered.body(), request.version())
+                                                            : std::nullopt;
       std::vector<std::size_t> expired;
       if (answer) {
         throttle = std::max(throttle, answer->throttle_time_ms);
@@ -435,16 +459,20 @@ Task<> handle_fetch(SessionCore& core, Request& request) {
         co_await skip_forward(core, request, *asked, wants[i]);
         const PartitionView* view = view_of(core, *asked, wants[i]);
         const TopicView* topic = core.snapshot().topic(wants[i].name);
-        if (!wants[i].answer && view && topic) place(core, *topic, *view, asked->topics[wants[i].topic].partitions[wants[i].partition].partition, wants[i]);
+        if (!wants[i].answer && view && topic)
+          place(core, *topic, *view, asked->topics[wants[i].topic].partitions[wants[i].partition].partition, wants[i]);
       }
     }
     // What a broker was asked for and did not speak of, or could not be asked: the client tries again.
     for (Want& want : wants) {
-      const bool asked_now = std::any_of(round.begin(), round.end(), [&want](const Sent& s) { return s.to == want.to; });
+      const bool asked_now =
+          std::any_of(round.begin(), round.end(), [&want](const Sent& s) { return s.to == want.to; });
       const auto& row = asked->topics[want.topic].partitions[want.partition];
       const PartitionView* view = view_of(core, *asked, want);
-      const bool moved = view && view->log.segments()[view->log.find(want.at)].generation != view->log.segments()[view->log.find(row.fetch_offset)].generation;
-      if (!want.answer && asked_now && !moved && want.at == row.fetch_offset) want.answer = refused(row.partition, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+      const bool moved = view && view->log.segments()[view->log.find(want.at)].generation !=
+                                     view->log.segments()[view->log.find(row.fetch_offset)].generation;
+      if (!want.answer && asked_now && !moved && want.at == row.fetch_offset)
+        want.answer = refused(row.partition, ErrorCode::NOT_LEADER_OR_FOLLOWER);
     }
     sent.splice(sent.end(), round);
     if (sent.size() > 64) break;

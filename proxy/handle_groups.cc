@@ -1,5 +1,5 @@
-// Group and transaction coordinators live on the groups' home. What they store is in their own cluster's terms; what the
-// client sees is virtual.
+// Group and transaction coordinators live on the groups' home. What they store is in their own cluster's terms; what
+// the client sees is virtual.
 #include <algorithm>
 
 #include "protocol/messages.h"
@@ -34,7 +34,8 @@ void project(const Snapshot& snapshot, const std::string& topic, Row& row) {
   const PartitionView* partition = snapshot.partition(topic, row.partition_index);
   if (!partition || row.committed_offset < 0 || partition->log.is_plain_identity()) return;
   const Offset virtual_offset = row.committed_offset;
-  const Projection projection = partition->log.project(virtual_offset, row.committed_leader_epoch, snapshot.groups_home);
+  const Projection projection =
+      partition->log.project(virtual_offset, row.committed_leader_epoch, snapshot.groups_home);
   row.committed_offset = projection.real;
   row.committed_leader_epoch = projection.epoch;
   std::string metadata = row.committed_metadata.value_or("");
@@ -62,9 +63,11 @@ void unproject(const Snapshot& snapshot, const std::string& topic, Row& row) {
   }
   const std::size_t at = log.find(row.committed_offset);
   const Segment& segment = log.segments()[at];
-  if (segment.cluster == snapshot.groups_home && stored_epoch >= 0 && segment.to_virtual(stored) == row.committed_offset) {
+  if (segment.cluster == snapshot.groups_home && stored_epoch >= 0 &&
+      segment.to_virtual(stored) == row.committed_offset) {
     const LeaderEpoch epoch = segment.epoch_base + stored_epoch;
-    if (epoch >= log.first_epoch(at) && (segment.open() || epoch <= segment.boundary_epoch)) row.committed_leader_epoch = epoch;
+    if (epoch >= log.first_epoch(at) && (segment.open() || epoch <= segment.boundary_epoch))
+      row.committed_leader_epoch = epoch;
   }
 }
 
@@ -80,7 +83,8 @@ void project_commit(const Snapshot& snapshot, Asked& asked) {
 }
 
 template <class Asked, class Answer>
-void restore_ids(const Asked& asked, const std::vector<Uuid>& virtual_ids, const std::vector<Uuid>& real_ids, Answer& answer) {
+void restore_ids(const Asked& asked, const std::vector<Uuid>& virtual_ids, const std::vector<Uuid>& real_ids,
+                 Answer& answer) {
   static_cast<void>(asked);
   for (auto& topic : answer.topics) {
     for (std::size_t i = 0; i < real_ids.size(); ++i) {
@@ -188,12 +192,15 @@ Task<> init_producer_id(SessionCore& core, Request& request) {
     const Bytes body = encode(sent, request.version());
     Call call = core.send(request, allocator, core.some_node(allocator), request.api(), request.version(), body);
     CallState& answered = co_await call;
-    auto answer = answered.status == CallStatus::answered ? decode<InitProducerIdResponse>(answered.body(), request.version()) : std::nullopt;
+    auto answer = answered.status == CallStatus::answered
+                      ? decode<InitProducerIdResponse>(answered.body(), request.version())
+                      : std::nullopt;
     if (answer) {
       answer->producer_id = virtual_producer_id(allocator, answer->producer_id);
       co_return core.reply(request, *answer);
     }
-    if (asked->transactional_id || attempt > 0) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    if (asked->transactional_id || attempt > 0)
+      co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
     allocator = other(allocator);
   }
 }
@@ -201,7 +208,8 @@ Task<> init_producer_id(SessionCore& core, Request& request) {
 // Replaces virtual producer ids and topic ids in place: both have a fixed width.
 class PatchIds : public Visitor {
  public:
-  PatchIds(const Snapshot& snapshot, Bytes& body, Direction direction) : snapshot_(snapshot), body_(body), direction_(direction) {}
+  PatchIds(const Snapshot& snapshot, Bytes& body, Direction direction)
+      : snapshot_(snapshot), body_(body), direction_(direction) {}
 
   void value(const Visit& visit) override {
     if (visit.null) return;
@@ -222,7 +230,8 @@ class PatchIds : public Visitor {
     if (id.is_zero()) return;
     const TopicView* view = direction_ == Direction::request ? snapshot_.topic(id) : topic_by_real_id(snapshot_, id);
     if (!view) return;
-    const Uuid& mapped = direction_ == Direction::request ? view->real_id[index_of(snapshot_.groups_home)] : view->virtual_id;
+    const Uuid& mapped =
+        direction_ == Direction::request ? view->real_id[index_of(snapshot_.groups_home)] : view->virtual_id;
     std::copy_n(reinterpret_cast<const char*>(mapped.bytes.data()), 16, body_.data() + at);
   }
 
@@ -244,7 +253,8 @@ Task<> add_partitions(SessionCore& core, Request& request) {
   const Snapshot& snapshot = core.snapshot();
   for (const auto& topic : asked->v3_and_below_topics) {
     const TopicView* view = snapshot.topic(topic.name);
-    if (view && snapshot.route_of(*view).home != snapshot.groups_home) co_return core.reply_error(request, ErrorCode::INVALID_TXN_STATE);
+    if (view && snapshot.route_of(*view).home != snapshot.groups_home)
+      co_return core.reply_error(request, ErrorCode::INVALID_TXN_STATE);
   }
   asked->v3_and_below_producer_id = split_virtual(asked->v3_and_below_producer_id).id;
   const Bytes body = encode(*asked, request.version());
@@ -273,12 +283,18 @@ Task<> forward_to_coordinator(SessionCore& core, Request& request) {
 
 Task<> handle_coordinator(SessionCore& core, Request& request) {
   switch (request.api()) {
-    case ApiKey::OffsetCommit: return commit(core, request);
-    case ApiKey::OffsetFetch: return fetch_commits(core, request);
-    case ApiKey::TxnOffsetCommit: return transactional_commit(core, request);
-    case ApiKey::InitProducerId: return init_producer_id(core, request);
-    case ApiKey::AddPartitionsToTxn: return add_partitions(core, request);
-    default: return forward_to_coordinator(core, request);
+    case ApiKey::OffsetCommit:
+      return commit(core, request);
+    case ApiKey::OffsetFetch:
+      return fetch_commits(core, request);
+    case ApiKey::TxnOffsetCommit:
+      return transactional_commit(core, request);
+    case ApiKey::InitProducerId:
+      return init_producer_id(core, request);
+    case ApiKey::AddPartitionsToTxn:
+      return add_partitions(core, request);
+    default:
+      return forward_to_coordinator(core, request);
   }
 }
 

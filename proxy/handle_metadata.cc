@@ -11,12 +11,16 @@ namespace {
 
 using namespace protocol;
 
-constexpr std::int16_t code(ErrorCode e) { return static_cast<std::int16_t>(e); }
+constexpr std::int16_t code(ErrorCode e) {
+  return static_cast<std::int16_t>(e);
+}
 
 // A request is answered from an image that was asked for at most this long before it arrived.
 constexpr Millis image_slack_ms = 20;
 
-bool fresh(const ClusterImage& image, Millis not_before) { return image.asked_at >= not_before; }
+bool fresh(const ClusterImage& image, Millis not_before) {
+  return image.asked_at >= not_before;
+}
 
 // Waits until the clusters were asked after the request came, so that a client that was sent for new leaders gets them.
 Task<> refresh(SessionCore& core, Request& request, std::set<Cluster> clusters) {
@@ -71,7 +75,8 @@ VirtualPartition virtual_partition(const Snapshot& snapshot, const TopicView& to
   out.error = real.error;
   out.leader = snapshot.to_virtual(segment.cluster, real.leader);
   if (out.leader < 0 && out.error == 0) out.error = code(ErrorCode::LEADER_NOT_AVAILABLE);
-  if (real.leader_epoch >= 0) out.leader_epoch = segment.open() ? segment.epoch_base + real.leader_epoch : segment.boundary_epoch;
+  if (real.leader_epoch >= 0)
+    out.leader_epoch = segment.open() ? segment.epoch_base + real.leader_epoch : segment.boundary_epoch;
   out.replicas = map_nodes(snapshot, segment.cluster, real.replicas);
   out.isr = map_nodes(snapshot, segment.cluster, real.isr);
   out.offline = map_nodes(snapshot, segment.cluster, real.offline);
@@ -109,7 +114,8 @@ MetadataResponse::MetadataResponseTopic describe(const Snapshot& snapshot, const
 // Topic names as brokers accept them (org.apache.kafka.common.internals.Topic).
 bool valid_topic_name(const std::string& name) {
   if (name.empty() || name.size() > 249 || name == "." || name == "..") return false;
-  return std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '_' || c == '-'; });
+  return std::all_of(name.begin(), name.end(),
+                     [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '_' || c == '-'; });
 }
 
 MetadataResponse::MetadataResponseTopic unknown_topic(const MetadataRequest::MetadataRequestTopic& asked) {
@@ -121,7 +127,8 @@ MetadataResponse::MetadataResponseTopic unknown_topic(const MetadataRequest::Met
     out.name.reset();
     out.error_code = code(ErrorCode::UNKNOWN_TOPIC_ID);
   } else {
-    out.error_code = code(valid_topic_name(*asked.name) ? ErrorCode::UNKNOWN_TOPIC_OR_PARTITION : ErrorCode::INVALID_TOPIC_EXCEPTION);
+    out.error_code = code(valid_topic_name(*asked.name) ? ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+                                                        : ErrorCode::INVALID_TOPIC_EXCEPTION);
   }
   return out;
 }
@@ -136,7 +143,8 @@ Task<> auto_create(SessionCore& core, Request& request, const MetadataRequest& a
   MetadataRequest missing;
   missing.topics.emplace();
   for (const auto& topic : *asked.topics) {
-    if (!find_topic(core.snapshot(), topic) && topic.name && valid_topic_name(*topic.name)) missing.topics->push_back(topic);
+    if (!find_topic(core.snapshot(), topic) && topic.name && valid_topic_name(*topic.name))
+      missing.topics->push_back(topic);
   }
   if (missing.topics->empty()) co_return;
   const Bytes body = encode(missing, request.version());
@@ -365,7 +373,8 @@ Task<> handle_find_coordinator(SessionCore& core, Request& request) {
   const Bytes body(request.body());
   Call call = core.send(request, home, core.some_node(home), request.api(), request.version(), body);
   CallState& answered = co_await call;
-  if (answered.status != CallStatus::answered) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+  if (answered.status != CallStatus::answered)
+    co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
   auto answer = decode<FindCoordinatorResponse>(answered.body(), request.version());
   if (!answer) co_return core.close("malformed FindCoordinator answer");
   if (request.version() >= 4) {

@@ -12,7 +12,9 @@ namespace {
 
 using namespace protocol;
 
-constexpr std::int16_t code(ErrorCode e) { return static_cast<std::int16_t>(e); }
+constexpr std::int16_t code(ErrorCode e) {
+  return static_cast<std::int16_t>(e);
+}
 constexpr std::int64_t earliest = -2, max_timestamp = -3;
 
 RealOffset failed(ErrorCode error) {
@@ -38,11 +40,13 @@ struct Place {
 };
 
 // The first offset that the virtual log still holds.
-Task<RealOffset> virtual_earliest(SessionCore& core, const Request& request, Place place, VirtualLog log, std::int64_t which) {
+Task<RealOffset> virtual_earliest(SessionCore& core, const Request& request, Place place, VirtualLog log,
+                                  std::int64_t which) {
   for (std::size_t i = 0; i < log.segments().size(); ++i) {
     const Segment segment = log.segments()[i];
     if (!segment.open() && segment.length == 0) continue;
-    RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster, which, place.isolation);
+    RealOffset real =
+        co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster, which, place.isolation);
     // A closed segment whose topic is gone has nothing left; one whose cluster does not answer is not known.
     const TopicView* topic = core.snapshot().topic(place.topic);
     if (!segment.open() && topic && !topic->exists[index_of(segment.cluster)]) continue;
@@ -53,16 +57,19 @@ Task<RealOffset> virtual_earliest(SessionCore& core, const Request& request, Pla
   co_return failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
 }
 
-Task<RealOffset> virtual_latest(SessionCore& core, const Request& request, Place place, VirtualLog log, std::int64_t which) {
+Task<RealOffset> virtual_latest(SessionCore& core, const Request& request, Place place, VirtualLog log,
+                                std::int64_t which) {
   const Segment open = log.open_segment();
-  RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, open.cluster, which, place.isolation);
+  RealOffset real =
+      co_await list_real_offset(core, request, place.topic, place.partition, open.cluster, which, place.isolation);
   if (real.error == 0) real.offset = std::max(real.offset, open.real_base);
   co_return real.error == 0 ? in_virtual(log, log.segments().size() - 1, real) : real;
 }
 
 // The batch headers of a segment from its start on: needed only where the cluster's own answer lies before the segment,
 // in records of the same topic that belong to no segment or to an earlier one.
-Task<RealOffset> scan_by_timestamp(SessionCore& core, const Request& request, Place place, Segment segment, std::int64_t timestamp) {
+Task<RealOffset> scan_by_timestamp(SessionCore& core, const Request& request, Place place, Segment segment,
+                                   std::int64_t timestamp) {
   constexpr VersionRange by_name{4, 12};
   const auto version = version_for(core.snapshot(), segment.cluster, ApiKey::Fetch, by_name);
   RealOffset nothing;
@@ -83,8 +90,10 @@ Task<RealOffset> scan_by_timestamp(SessionCore& core, const Request& request, Pl
     const Bytes body = encode(ask, *version);
     Call call = core.send(request, segment.cluster, leader, ApiKey::Fetch, *version, body);
     const CallState& answered = co_await call;
-    const auto answer = answered.status == CallStatus::answered ? decode<FetchResponse>(answered.body(), *version) : std::nullopt;
-    if (!answer || answer->responses.empty() || answer->responses[0].partitions.empty()) co_return failed(ErrorCode::LEADER_NOT_AVAILABLE);
+    const auto answer =
+        answered.status == CallStatus::answered ? decode<FetchResponse>(answered.body(), *version) : std::nullopt;
+    if (!answer || answer->responses.empty() || answer->responses[0].partitions.empty())
+      co_return failed(ErrorCode::LEADER_NOT_AVAILABLE);
     const auto& data = answer->responses[0].partitions[0];
     if (data.error_code != 0 || !data.records) co_return nothing;
     BatchCursor cursor{*data.records};
@@ -107,11 +116,13 @@ Task<RealOffset> scan_by_timestamp(SessionCore& core, const Request& request, Pl
 }
 
 // The first record at or after a time: the first segment that has one.
-Task<RealOffset> virtual_by_timestamp(SessionCore& core, const Request& request, Place place, VirtualLog log, std::int64_t timestamp) {
+Task<RealOffset> virtual_by_timestamp(SessionCore& core, const Request& request, Place place, VirtualLog log,
+                                      std::int64_t timestamp) {
   for (std::size_t i = 0; i < log.segments().size(); ++i) {
     const Segment segment = log.segments()[i];
     if (!segment.open() && segment.length == 0) continue;
-    RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster, timestamp, place.isolation);
+    RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster, timestamp,
+                                                place.isolation);
     if (real.error != 0) co_return real;
     if (real.offset >= 0 && real.offset < segment.real_base) {
       real = co_await scan_by_timestamp(core, request, place, segment, timestamp);
@@ -127,23 +138,28 @@ Task<RealOffset> virtual_max_timestamp(SessionCore& core, const Request& request
   for (std::size_t i = 0; i < log.segments().size(); ++i) {
     const Segment segment = log.segments()[i];
     if (!segment.open() && segment.length == 0) continue;
-    const RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster, max_timestamp, place.isolation);
+    const RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster,
+                                                      max_timestamp, place.isolation);
     if (real.error != 0) co_return real;
-    if (real.offset >= 0 && segment.holds_real(real.offset) && real.timestamp > best.timestamp) best = in_virtual(log, i, real);
+    if (real.offset >= 0 && segment.holds_real(real.offset) && real.timestamp > best.timestamp)
+      best = in_virtual(log, i, real);
   }
   co_return best;
 }
 
-Task<RealOffset> list_virtual(SessionCore& core, const Request& request, Place place, VirtualLog log, std::int64_t timestamp) {
+Task<RealOffset> list_virtual(SessionCore& core, const Request& request, Place place, VirtualLog log,
+                              std::int64_t timestamp) {
   if (timestamp >= 0) co_return co_await virtual_by_timestamp(core, request, place, log, timestamp);
   if (timestamp == max_timestamp) co_return co_await virtual_max_timestamp(core, request, place, log);
   constexpr std::int64_t earliest_local = -4;
-  if (timestamp == earliest || timestamp == earliest_local) co_return co_await virtual_earliest(core, request, place, log, timestamp);
+  if (timestamp == earliest || timestamp == earliest_local)
+    co_return co_await virtual_earliest(core, request, place, log, timestamp);
   co_return co_await virtual_latest(core, request, place, log, timestamp);
 }
 
 // True when every partition asked for is one identity segment led by one broker: then the answer holds as it is.
-std::optional<std::pair<Cluster, NodeId>> plain_destination(const SessionCore& core, const std::vector<std::pair<std::string, PartitionIndex>>& asked) {
+std::optional<std::pair<Cluster, NodeId>> plain_destination(
+    const SessionCore& core, const std::vector<std::pair<std::string, PartitionIndex>>& asked) {
   std::optional<std::pair<Cluster, NodeId>> to;
   for (const auto& [topic, index] : asked) {
     const PartitionView* view = core.snapshot().partition(topic, index);
@@ -199,8 +215,9 @@ Task<> handle_list_offsets(SessionCore& core, Request& request) {
 namespace {
 
 // Where a virtual leader epoch ended, from the cluster that had it, never beyond its segment.
-Task<OffsetForLeaderEpochResponse::EpochEndOffset> epoch_end(SessionCore& core, const Request& request, std::string topic,
-                                                             PartitionIndex partition, LeaderEpoch epoch) {
+Task<OffsetForLeaderEpochResponse::EpochEndOffset> epoch_end(SessionCore& core, const Request& request,
+                                                             std::string topic, PartitionIndex partition,
+                                                             LeaderEpoch epoch) {
   OffsetForLeaderEpochResponse::EpochEndOffset out;
   out.partition = partition;
   out.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
@@ -225,7 +242,9 @@ Task<OffsetForLeaderEpochResponse::EpochEndOffset> epoch_end(SessionCore& core, 
   const Bytes body = encode(ask, *version);
   Call call = core.send(request, segment.cluster, leader, ApiKey::OffsetForLeaderEpoch, *version, body);
   const CallState& answered = co_await call;
-  const auto answer = answered.status == CallStatus::answered ? decode<OffsetForLeaderEpochResponse>(answered.body(), *version) : std::nullopt;
+  const auto answer = answered.status == CallStatus::answered
+                          ? decode<OffsetForLeaderEpochResponse>(answered.body(), *version)
+                          : std::nullopt;
   if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return out;
   out = answer->topics[0].partitions[0];
   if (out.error_code != 0) co_return out;
@@ -261,8 +280,9 @@ Task<> handle_offset_for_leader_epoch(SessionCore& core, Request& request) {
 
 namespace {
 
-Task<RealOffset> delete_real_records(SessionCore& core, const Request& request, std::string topic, PartitionIndex partition,
-                                     Cluster cluster, Offset before, std::int32_t timeout_ms) {
+Task<RealOffset> delete_real_records(SessionCore& core, const Request& request, std::string topic,
+                                     PartitionIndex partition, Cluster cluster, Offset before,
+                                     std::int32_t timeout_ms) {
   RealOffset result = failed(ErrorCode::NOT_LEADER_OR_FOLLOWER);
   const PartitionView* view = core.snapshot().partition(topic, partition);
   const NodeId leader = view ? view->real[index_of(cluster)].leader : -1;
@@ -278,7 +298,8 @@ Task<RealOffset> delete_real_records(SessionCore& core, const Request& request, 
   const Bytes body = encode(ask, version);
   Call call = core.send(request, cluster, leader, ApiKey::DeleteRecords, version, body);
   const CallState& answered = co_await call;
-  const auto answer = answered.status == CallStatus::answered ? decode<DeleteRecordsResponse>(answered.body(), version) : std::nullopt;
+  const auto answer =
+      answered.status == CallStatus::answered ? decode<DeleteRecordsResponse>(answered.body(), version) : std::nullopt;
   if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return result;
   result.error = answer->topics[0].partitions[0].error_code;
   result.offset = answer->topics[0].partitions[0].low_watermark;
@@ -286,8 +307,8 @@ Task<RealOffset> delete_real_records(SessionCore& core, const Request& request, 
 }
 
 // Deletes what lies below a virtual offset, oldest segment first, so that a failure leaves no hole.
-Task<RealOffset> delete_virtual_records(SessionCore& core, const Request& request, std::string topic, PartitionIndex partition,
-                                        Offset before, std::int32_t timeout_ms) {
+Task<RealOffset> delete_virtual_records(SessionCore& core, const Request& request, std::string topic,
+                                        PartitionIndex partition, Offset before, std::int32_t timeout_ms) {
   const PartitionView* view = core.snapshot().partition(topic, partition);
   if (!view) co_return failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
   const VirtualLog log = view->log;
@@ -298,7 +319,9 @@ Task<RealOffset> delete_virtual_records(SessionCore& core, const Request& reques
     if (before != to_high_watermark && before < segment.virtual_base) break;
     if (!segment.open() && segment.length == 0) continue;
     const bool whole = !segment.open() && (before == to_high_watermark || before >= segment.virtual_end());
-    Offset real = whole ? segment.real_end() : before == to_high_watermark ? to_high_watermark : segment.to_real(before);
+    Offset real = whole                         ? segment.real_end()
+                  : before == to_high_watermark ? to_high_watermark
+                                                : segment.to_real(before);
     last = co_await delete_real_records(core, request, topic, partition, segment.cluster, real, timeout_ms);
     if (last.error != 0) co_return last;
     last = in_virtual(log, i, last);
@@ -317,7 +340,8 @@ Task<> handle_delete_records(SessionCore& core, Request& request) {
     auto& row = answer.topics.emplace_back();
     row.name = topic.name;
     for (const auto& p : topic.partitions) {
-      const RealOffset done = co_await delete_virtual_records(core, request, topic.name, p.partition_index, p.offset, asked->timeout_ms);
+      const RealOffset done =
+          co_await delete_virtual_records(core, request, topic.name, p.partition_index, p.offset, asked->timeout_ms);
       auto& out = row.partitions.emplace_back();
       out.partition_index = p.partition_index;
       out.error_code = done.error;
@@ -349,11 +373,15 @@ Task<> handle_describe_producers(SessionCore& core, Request& request) {
         const Bytes body = encode(ask, request.version());
         Call call = core.send(request, segment.cluster, leader, ApiKey::DescribeProducers, request.version(), body);
         const CallState& answered = co_await call;
-        auto got = answered.status == CallStatus::answered ? decode<DescribeProducersResponse>(answered.body(), request.version()) : std::nullopt;
-        if (got && !got->topics.empty() && !got->topics[0].partitions.empty()) out = std::move(got->topics[0].partitions[0]);
+        auto got = answered.status == CallStatus::answered
+                       ? decode<DescribeProducersResponse>(answered.body(), request.version())
+                       : std::nullopt;
+        if (got && !got->topics.empty() && !got->topics[0].partitions.empty())
+          out = std::move(got->topics[0].partitions[0]);
         for (auto& producer : out.active_producers) {
           producer.producer_id = virtual_from_any_wire(producer.producer_id, segment.cluster);
-          if (producer.current_txn_start_offset >= 0) producer.current_txn_start_offset = segment.to_virtual(producer.current_txn_start_offset);
+          if (producer.current_txn_start_offset >= 0)
+            producer.current_txn_start_offset = segment.to_virtual(producer.current_txn_start_offset);
         }
       } else if (!view) {
         out.error_code = code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);

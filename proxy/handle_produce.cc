@@ -15,7 +15,9 @@ namespace {
 using namespace protocol;
 using PartitionAnswer = ProduceResponse::PartitionProduceResponse;
 
-constexpr std::int16_t code(ErrorCode e) { return static_cast<std::int16_t>(e); }
+constexpr std::int16_t code(ErrorCode e) {
+  return static_cast<std::int16_t>(e);
+}
 
 using Destination = std::pair<Cluster, NodeId>;
 
@@ -77,9 +79,12 @@ std::optional<Destination> destination(const SessionCore& core, const PartitionV
 std::optional<ErrorCode> read_batch(Item& item) {
   if (!item.data->records || item.data->records->empty()) return std::nullopt;  // the broker judges it
   switch (read_batch_header(*item.data->records, item.batch)) {
-    case BatchState::complete: break;
-    case BatchState::old_format: return ErrorCode::UNSUPPORTED_VERSION;
-    default: return ErrorCode::CORRUPT_MESSAGE;
+    case BatchState::complete:
+      break;
+    case BatchState::old_format:
+      return ErrorCode::UNSUPPORTED_VERSION;
+    default:
+      return ErrorCode::CORRUPT_MESSAGE;
   }
   item.has_producer = item.batch.producer_id >= 0;
   return std::nullopt;
@@ -203,7 +208,8 @@ void to_virtual(const SessionCore& core, const Item& item, PartitionAnswer& answ
   if (answer.log_start_offset >= 0) {
     const PartitionView* partition = core.snapshot().partition(item.name, item.data->index);
     const bool spliced = partition && partition->log.segments().size() > 1;
-    answer.log_start_offset = spliced ? partition->log.segments().front().virtual_base : item.segment.to_virtual(answer.log_start_offset);
+    answer.log_start_offset =
+        spliced ? partition->log.segments().front().virtual_base : item.segment.to_virtual(answer.log_start_offset);
   }
   map_hint(core, item, answer);
 }
@@ -222,7 +228,8 @@ bool needs_mapping(const std::vector<Item>& items, const ProduceResponse& answer
 
 // A leader that moved: the picture of that cluster is old.
 void learn(SessionCore& core, const Item& item, const PartitionAnswer& answer) {
-  if (answer.error_code == code(ErrorCode::NOT_LEADER_OR_FOLLOWER) || answer.error_code == code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)) {
+  if (answer.error_code == code(ErrorCode::NOT_LEADER_OR_FOLLOWER) ||
+      answer.error_code == code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)) {
     core.io().want_image(item.to.first, core.now());
   }
 }
@@ -265,8 +272,8 @@ struct Sent {
 };
 
 // Collects the brokers' answers into the items. False when a connection was lost: its outcome is unknown.
-bool take_answer(SessionCore& core, std::vector<Item>& items, Destination to, const ProduceResponse& answer, Version version,
-                 std::int32_t& throttle) {
+bool take_answer(SessionCore& core, std::vector<Item>& items, Destination to, const ProduceResponse& answer,
+                 Version version, std::int32_t& throttle) {
   throttle = std::max(throttle, answer.throttle_time_ms);
   for (const auto& topic : answer.responses) {
     for (const auto& partition : topic.partition_responses) {
@@ -283,7 +290,8 @@ bool take_answer(SessionCore& core, std::vector<Item>& items, Destination to, co
   return true;
 }
 
-ProduceResponse merged(const SessionCore& core, const ProduceRequest& asked, const std::vector<Item>& items, std::int32_t throttle) {
+ProduceResponse merged(const SessionCore& core, const ProduceRequest& asked, const std::vector<Item>& items,
+                       std::int32_t throttle) {
   ProduceResponse answer;
   answer.throttle_time_ms = throttle;
   std::size_t i = 0;
@@ -316,7 +324,8 @@ void note_established(SessionCore& core, const std::vector<Item>& items) {
 
 // Whether a batch would overtake the refused first one of its producer.
 bool overtakes(const SessionCore& core, const Item& item) {
-  const auto refused = core.refused_first.find({item.name, item.data->index, item.batch.producer_id, item.segment.generation});
+  const auto refused =
+      core.refused_first.find({item.name, item.data->index, item.batch.producer_id, item.segment.generation});
   return refused != core.refused_first.end() && !at_or_before(item.batch.base_sequence, refused->second);
 }
 
@@ -355,7 +364,8 @@ Task<> split(SessionCore& core, Request& request, const ProduceRequest& asked, s
     const bool known = std::any_of(sent.begin(), sent.end(), [&item](const Sent& s) { return s.to == item.to; });
     if (item.answer || known) continue;
     const Bytes body = request_for(request, asked, items, item.to);
-    sent.push_back({item.to, core.send(request, item.to.first, item.to.second, ApiKey::Produce, request.version(), body)});
+    sent.push_back(
+        {item.to, core.send(request, item.to.first, item.to.second, ApiKey::Produce, request.version(), body)});
   }
   if (sent.size() > 1) ++core.worker().counters.split_requests;
   // Behind a producer's first batch on a new segment nothing of it may follow before the answer (design, step 8).
@@ -375,7 +385,9 @@ Task<> split(SessionCore& core, Request& request, const ProduceRequest& asked, s
       core.io().want_image(s.to.first, core.now());
       continue;
     }
-    const auto answer = answered.status == CallStatus::answered ? decode<ProduceResponse>(answered.body(), request.version()) : std::nullopt;
+    const auto answer = answered.status == CallStatus::answered
+                            ? decode<ProduceResponse>(answered.body(), request.version())
+                            : std::nullopt;
     if (!answer) {
       lost = true;
       for (const Item& item : items) {
@@ -418,21 +430,27 @@ Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
     if (known == partition->producers->end()) continue;
     const ProducerEntry entry = known->second;
     switch (judge(item.batch, entry)) {
-      case BatchVerdict::next: break;
-      case BatchVerdict::fenced: item.answer = refused(item.data->index, ErrorCode::INVALID_PRODUCER_EPOCH); break;
+      case BatchVerdict::next:
+        break;
+      case BatchVerdict::fenced:
+        item.answer = refused(item.data->index, ErrorCode::INVALID_PRODUCER_EPOCH);
+        break;
       case BatchVerdict::duplicate: {
         ++core.worker().counters.duplicates_answered;
         const VirtualLog log = partition->log;
-        const Offset offset = co_await find_landed_batch(core, request, item.name, item.data->index, log, item.batch, entry.generation);
+        const Offset offset =
+            co_await find_landed_batch(core, request, item.name, item.data->index, log, item.batch, entry.generation);
         item.answer = refused(item.data->index, ErrorCode::NONE);
         item.answer->base_offset = offset;
         break;
       }
       case BatchVerdict::ahead: {
-        const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
+        const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id,
+                                           item.segment.generation};
         if (core.established.contains(key)) break;
-        const bool present = co_await producer_present(core, request, item.name, item.data->index, item.to, 
-                                                       wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation));
+        const bool present =
+            co_await producer_present(core, request, item.name, item.data->index, item.to,
+                                      wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation));
         if (present) {
           core.established.insert(key);
         } else {
@@ -457,7 +475,8 @@ Task<> handle_produce(SessionCore& core, Request& request) {
   const Millis deadline = request.arrived_at + core.options().limits.hold_ms;
   while (any_fenced(core.snapshot(), routes)) {
     if (!hold) hold.emplace(core, routes);
-    if (core.now() >= deadline && asked->acks != 0) co_return core.reply_error(request, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    if (core.now() >= deadline && asked->acks != 0)
+      co_return core.reply_error(request, ErrorCode::NOT_LEADER_OR_FOLLOWER);
     SessionCore::Changed changed(core, asked->acks != 0 ? deadline : core.now() + core.options().limits.hold_ms);
     co_await changed;
   }
@@ -477,12 +496,15 @@ Task<> handle_produce(SessionCore& core, Request& request) {
     co_await settle(core, request, items);
   }
 
-  for (const Item& item : items) core.worker().counters.produce_records += static_cast<std::uint64_t>(item.answer ? 0 : std::max(0, item.batch.record_count));
+  for (const Item& item : items)
+    core.worker().counters.produce_records +=
+        static_cast<std::uint64_t>(item.answer ? 0 : std::max(0, item.batch.record_count));
   const bool tagged = tag_producers(items);
   if (asked->acks == 0) co_return send_unacknowledged(core, request, *asked, items);
   const SessionCore::WriteGuard in_flight(core, request, routes);
   const auto to = single_destination(items);
-  const bool first_batches = std::any_of(items.begin(), items.end(), [](const Item& i) { return i.segment.generation > 0 && i.has_producer; });
+  const bool first_batches =
+      std::any_of(items.begin(), items.end(), [](const Item& i) { return i.segment.generation > 0 && i.has_producer; });
   if (to && !tagged && !first_batches && same_ids(items, request.version())) {
     co_await pass_through(core, request, items, *to);
   } else {

@@ -14,7 +14,8 @@ struct Limits {
   std::size_t requests_in_flight = 32;
   // Answers that the client does not read: its own requests wait, nobody else's.
   std::size_t client_backlog_bytes = 4'194'304;
-  // Below every client's request timeout (the smallest found: 5 s); after it produce is answered with a retriable error.
+  // Below every client's request timeout (the smallest found: 5 s); after it produce is answered with a retriable
+  // error.
   Millis hold_ms = 4'000;
   Millis upstream_connect_ms = 5'000;
   // How long a metadata request waits for a fresh image before it is answered from the last one.

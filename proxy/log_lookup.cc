@@ -76,8 +76,10 @@ Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::st
       BatchCursor cursor{*data.records};
       Offset next = at;
       for (; cursor.load(); cursor.advance()) {
-        const bool inside = cursor.header.base_offset < segment.real_end();  // a straggler behind the end lies in no segment
-        if (inside && is_same_batch(cursor.header, batch, wire)) co_return segment.to_virtual(cursor.header.base_offset);
+        const bool inside =
+            cursor.header.base_offset < segment.real_end();  // a straggler behind the end lies in no segment
+        if (inside && is_same_batch(cursor.header, batch, wire))
+          co_return segment.to_virtual(cursor.header.base_offset);
         next = cursor.header.last_offset() + 1;
       }
       if (next == at) break;
@@ -100,7 +102,8 @@ Task<bool> producer_present(SessionCore& core, const Request& origin, std::strin
   const auto answer = decode<DescribeProducersResponse>(answered.body(), 0);
   if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return false;
   const auto& producers = answer->topics[0].partitions[0].active_producers;
-  co_return std::any_of(producers.begin(), producers.end(), [wire_id](const auto& p) { return p.producer_id == wire_id; });
+  co_return std::any_of(producers.begin(), producers.end(),
+                        [wire_id](const auto& p) { return p.producer_id == wire_id; });
 }
 
 Task<RealOffset> list_real_offset(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
@@ -134,7 +137,8 @@ Task<RealOffset> list_real_offset(SessionCore& core, const Request& origin, std:
   result.offset = row.offset;
   result.timestamp = row.timestamp;
   result.leader_epoch = row.leader_epoch;
-  if (row.error_code == static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER)) core.io().want_image(cluster, core.now());
+  if (row.error_code == static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER))
+    core.io().want_image(cluster, core.now());
   co_return result;
 }
 

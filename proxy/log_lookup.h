@@ -6,8 +6,8 @@
 
 namespace crossover::proxy {
 
-// The virtual offset of a batch that landed in the segment of that generation, found by reading the log's tail backwards;
-// -1 when it is not there any more (retention, or a cluster that does not answer).
+// The virtual offset of a batch that landed in the segment of that generation, found by reading the log's tail
+// backwards; -1 when it is not there any more (retention, or a cluster that does not answer).
 Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
                                VirtualLog log, protocol::BatchHeader batch, std::int32_t generation);
 

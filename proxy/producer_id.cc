@@ -13,8 +13,12 @@ ProducerId tagged(Cluster allocator, std::int32_t generation, ProducerId id) {
          (static_cast<ProducerId>(generation & max_generation) << generation_shift) | (id & id_mask);
 }
 
-bool is_tagged(ProducerId id) { return id >= 0 && (id & tagged_bit); }
-Cluster allocator_of(ProducerId tagged_id) { return tagged_id & target_bit ? Cluster::target : Cluster::source; }
+bool is_tagged(ProducerId id) {
+  return id >= 0 && (id & tagged_bit);
+}
+Cluster allocator_of(ProducerId tagged_id) {
+  return tagged_id & target_bit ? Cluster::target : Cluster::source;
+}
 std::int32_t generation_of(ProducerId tagged_id) {
   return static_cast<std::int32_t>((tagged_id >> generation_shift) & max_generation);
 }

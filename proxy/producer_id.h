@@ -1,8 +1,8 @@
 // Producer ids as clients know them (virtual) and as they stand on a cluster (wire).
 //
 // A virtual id says which cluster allocated it: source's ids as allocated, target's with a tag. On its own cluster in a
-// generation-0 segment an id stands as allocated; elsewhere and later it is tagged with allocator and generation, far above
-// anything a broker allocates, so that two allocators' ids, or one id in two segments of one cluster, never meet.
+// generation-0 segment an id stands as allocated; elsewhere and later it is tagged with allocator and generation, far
+// above anything a broker allocates, so that two allocators' ids, or one id in two segments of one cluster, never meet.
 //
 //   bit 62: tagged | bit 61: allocator (1 = target) | bits 60..44: generation (17 bits) | bits 43..0: id as allocated
 #pragma once

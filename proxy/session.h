@@ -14,7 +14,8 @@ namespace crossover::proxy {
 
 using UpstreamId = std::uint64_t;  // unique within a session
 
-// What a session asks of its driver. Calls are made from within the session's event methods and must not call back into it.
+// What a session asks of its driver. Calls are made from within the session's event methods and must not call back into
+// it.
 class SessionIo {
  public:
   virtual ~SessionIo() = default;
@@ -49,7 +50,8 @@ struct WorkerState {
   std::set<std::string> transactional_ids;
   struct Counters {
     std::uint64_t requests = 0, bytes_in = 0, bytes_out = 0, produce_records = 0, fetch_bytes = 0, held_requests = 0,
-        split_requests = 0, refused_requests = 0, malformed_requests = 0, duplicates_answered = 0, skipped_segments = 0;
+                  split_requests = 0, refused_requests = 0, malformed_requests = 0, duplicates_answered = 0,
+                  skipped_segments = 0;
   } counters;
   std::vector<Millis> hold_times_ms;  // of held requests that were answered since the worker last took them
 };
@@ -70,7 +72,8 @@ struct SessionInfo {  // for GET /v1/connections
 
 class Session {
  public:
-  Session(SessionIo& io, WorkerState& worker, SessionOptions options, std::shared_ptr<const Snapshot> snapshot, Millis now);
+  Session(SessionIo& io, WorkerState& worker, SessionOptions options, std::shared_ptr<const Snapshot> snapshot,
+          Millis now);
   ~Session();
 
   void on_client_bytes(BytesView data, Millis now);

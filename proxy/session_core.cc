@@ -179,7 +179,8 @@ bool SessionCore::pump() {
   bool any = false;
   // Nothing can be answered before it is known what both clusters speak.
   while (!closed_ && !snapshot_->announced.empty() && started_ < requests_.size() &&
-         started_ < options_.limits.requests_in_flight && io_.client_backlog() <= options_.limits.client_backlog_bytes) {
+         started_ < options_.limits.requests_in_flight &&
+         io_.client_backlog() <= options_.limits.client_backlog_bytes) {
     auto next = std::next(requests_.begin(), static_cast<std::ptrdiff_t>(started_));
     if (started_ > 0) {
       const Request& before = *std::prev(next);
@@ -267,7 +268,8 @@ void SessionCore::arm() {
 std::optional<NodeId> SessionCore::own_node(Cluster cluster) const {
   if (!options_.virtual_broker) return std::nullopt;
   const auto found = snapshot_->brokers.find(*options_.virtual_broker);
-  if (found == snapshot_->brokers.end() || found->second.cluster != cluster || !found->second.present) return std::nullopt;
+  if (found == snapshot_->brokers.end() || found->second.cluster != cluster || !found->second.present)
+    return std::nullopt;
   return found->second.real_id;
 }
 
@@ -296,11 +298,13 @@ Call SessionCore::enqueue(UpstreamId, Upstream& up, ApiKey api, Version version)
   return Call(std::move(state));
 }
 
-Call SessionCore::send(const Request& origin, Cluster cluster, NodeId node, ApiKey api, Version version, BytesView body) {
+Call SessionCore::send(const Request& origin, Cluster cluster, NodeId node, ApiKey api, Version version,
+                       BytesView body) {
   UpstreamId id;
   Upstream& up = upstream(cluster, node, id);
   Call call = enqueue(id, up, api, version);
-  io_.send_upstream(id, protocol::request_frame(api, version, up.in_flight.back()->correlation_id, origin.header.client_id, body));
+  io_.send_upstream(
+      id, protocol::request_frame(api, version, up.in_flight.back()->correlation_id, origin.header.client_id, body));
   return call;
 }
 
@@ -339,13 +343,15 @@ void SessionCore::confirm_unanswered(Upstream& up) {
 // Under a fence the outcome of acks=0 writes is wanted: the answer to any later request says that they were handled.
 void SessionCore::probe_unconfirmed() {
   for (auto& [id, up] : upstreams_) {
-    const bool wanted = std::any_of(snapshot_->routes.begin(), snapshot_->routes.end(), [&up = up](const RouteView& route) {
-      return route.phase == RoutePhase::fenced &&
-             std::find(up.unconfirmed.begin(), up.unconfirmed.end(), route.name) != up.unconfirmed.end();
-    });
+    const bool wanted =
+        std::any_of(snapshot_->routes.begin(), snapshot_->routes.end(), [&up = up](const RouteView& route) {
+          return route.phase == RoutePhase::fenced &&
+                 std::find(up.unconfirmed.begin(), up.unconfirmed.end(), route.name) != up.unconfirmed.end();
+        });
     if (!wanted || !up.in_flight.empty()) continue;
     const Call call = enqueue(id, up, ApiKey::ApiVersions, 0);
-    io_.send_upstream(id, protocol::request_frame(ApiKey::ApiVersions, 0, up.in_flight.back()->correlation_id, std::nullopt, {}));
+    io_.send_upstream(
+        id, protocol::request_frame(ApiKey::ApiVersions, 0, up.in_flight.back()->correlation_id, std::nullopt, {}));
   }
 }
 
@@ -368,7 +374,8 @@ void SessionCore::drop_upstream(UpstreamId id, bool was_open) {
 // --- answers ---
 
 void SessionCore::reply(Request& request, BytesView body) {
-  request.answer_prefix = protocol::response_frame(request.api(), request.version(), request.header.correlation_id, body);
+  request.answer_prefix =
+      protocol::response_frame(request.api(), request.version(), request.header.correlation_id, body);
   request.answered = request.done = true;
 }
 
@@ -387,7 +394,9 @@ void SessionCore::reply_error(Request& request, ErrorCode error) {
   reply(request, BytesView(*body));
 }
 
-void SessionCore::no_reply(Request& request) { request.done = true; }
+void SessionCore::no_reply(Request& request) {
+  request.done = true;
+}
 
 // --- accounts ---
 
@@ -423,20 +432,45 @@ class Session::Impl : public SessionCore {
   using SessionCore::SessionCore;
 };
 
-Session::Session(SessionIo& io, WorkerState& worker, SessionOptions options, std::shared_ptr<const Snapshot> snapshot, Millis now)
+Session::Session(SessionIo& io, WorkerState& worker, SessionOptions options, std::shared_ptr<const Snapshot> snapshot,
+                 Millis now)
     : impl_(std::make_unique<Impl>(io, worker, std::move(options), std::move(snapshot), now)) {}
 Session::~Session() = default;
-void Session::on_client_bytes(BytesView data, Millis now) { impl_->on_client_bytes(data, now); }
-void Session::on_client_writable(Millis now) { impl_->on_client_writable(now); }
-void Session::on_client_closed(Millis now) { impl_->on_client_closed(now); }
-void Session::on_upstream_opened(UpstreamId id, Millis now) { impl_->on_upstream_opened(id, now); }
-void Session::on_upstream_bytes(UpstreamId id, BytesView data, Millis now) { impl_->on_upstream_bytes(id, data, now); }
-void Session::on_upstream_closed(UpstreamId id, Millis now) { impl_->on_upstream_closed(id, now); }
-void Session::on_snapshot(std::shared_ptr<const Snapshot> s, Millis now) { impl_->on_snapshot(std::move(s), now); }
-void Session::on_timer(Millis now) { impl_->on_timer(now); }
-void Session::drain(Millis now) { impl_->drain(now); }
-bool Session::finished() const { return impl_->finished(); }
-std::size_t Session::buffered_bytes() const { return impl_->buffered_bytes(); }
-SessionInfo Session::info() const { return impl_->info(); }
+void Session::on_client_bytes(BytesView data, Millis now) {
+  impl_->on_client_bytes(data, now);
+}
+void Session::on_client_writable(Millis now) {
+  impl_->on_client_writable(now);
+}
+void Session::on_client_closed(Millis now) {
+  impl_->on_client_closed(now);
+}
+void Session::on_upstream_opened(UpstreamId id, Millis now) {
+  impl_->on_upstream_opened(id, now);
+}
+void Session::on_upstream_bytes(UpstreamId id, BytesView data, Millis now) {
+  impl_->on_upstream_bytes(id, data, now);
+}
+void Session::on_upstream_closed(UpstreamId id, Millis now) {
+  impl_->on_upstream_closed(id, now);
+}
+void Session::on_snapshot(std::shared_ptr<const Snapshot> s, Millis now) {
+  impl_->on_snapshot(std::move(s), now);
+}
+void Session::on_timer(Millis now) {
+  impl_->on_timer(now);
+}
+void Session::drain(Millis now) {
+  impl_->drain(now);
+}
+bool Session::finished() const {
+  return impl_->finished();
+}
+std::size_t Session::buffered_bytes() const {
+  return impl_->buffered_bytes();
+}
+SessionInfo Session::info() const {
+  return impl_->info();
+}
 
 }  // namespace crossover::proxy

@@ -1,8 +1,9 @@
 // The engine of a session: requests in order, upstream connections, and what a handler may await. Handlers (handlers.h)
 // are coroutines over it.
 //
-// Order: answers leave in request order. A request starts when the one before it has been sent on (released) or answered:
-// a broker handles one request of a connection at a time, so nothing may overtake, and a held produce holds what follows.
+// Order: answers leave in request order. A request starts when the one before it has been sent on (released) or
+// answered: a broker handles one request of a connection at a time, so nothing may overtake, and a held produce holds
+// what follows.
 #pragma once
 
 #include <deque>
@@ -73,7 +74,8 @@ struct Request {
 
 class SessionCore {
  public:
-  SessionCore(SessionIo& io, WorkerState& worker, SessionOptions options, std::shared_ptr<const Snapshot> snapshot, Millis now);
+  SessionCore(SessionIo& io, WorkerState& worker, SessionOptions options, std::shared_ptr<const Snapshot> snapshot,
+              Millis now);
   ~SessionCore();
 
   // --- events, see Session ---

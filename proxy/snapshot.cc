@@ -4,9 +4,12 @@ namespace crossover::proxy {
 
 std::string_view to_string(RoutePhase phase) {
   switch (phase) {
-    case RoutePhase::open: return "open";
-    case RoutePhase::fenced: return "fenced";
-    case RoutePhase::releasing: return "releasing";
+    case RoutePhase::open:
+      return "open";
+    case RoutePhase::fenced:
+      return "fenced";
+    case RoutePhase::releasing:
+      return "releasing";
   }
   return "?";
 }

@@ -34,10 +34,10 @@ struct PartitionView {
 struct TopicView {
   std::string name;
   Uuid virtual_id;
-  std::array<Uuid, 2> real_id;     // by cluster; zero where it does not exist or has none
+  std::array<Uuid, 2> real_id;  // by cluster; zero where it does not exist or has none
   std::array<bool, 2> exists{};
   bool internal = false;
-  std::size_t route = 0;           // index into Snapshot::routes
+  std::size_t route = 0;  // index into Snapshot::routes
   std::vector<PartitionView> partitions;
 };
 
@@ -62,8 +62,8 @@ struct VirtualBroker {
   NodeId id = 0;
   Cluster cluster = Cluster::source;
   NodeId real_id = 0;
-  std::int32_t port = 0;      // of its own listener
-  bool present = true;        // the real broker is in the cluster's present image
+  std::int32_t port = 0;  // of its own listener
+  bool present = true;    // the real broker is in the cluster's present image
   std::optional<std::string> rack;
 };
 
@@ -71,11 +71,11 @@ struct Snapshot {
   std::uint64_t revision = 0;
   std::string virtual_cluster_id;
   std::string advertised_host;
-  std::array<std::shared_ptr<const ClusterImage>, 2> images;      // never null
-  std::array<std::shared_ptr<const ClusterVersions>, 2> versions; // never null
-  std::map<NodeId, VirtualBroker> brokers;                        // by virtual id
-  std::array<std::map<NodeId, NodeId>, 2> virtual_of;             // real id -> virtual id, by cluster
-  std::vector<RouteView> routes;                                  // [0] is "default"
+  std::array<std::shared_ptr<const ClusterImage>, 2> images;       // never null
+  std::array<std::shared_ptr<const ClusterVersions>, 2> versions;  // never null
+  std::map<NodeId, VirtualBroker> brokers;                         // by virtual id
+  std::array<std::map<NodeId, NodeId>, 2> virtual_of;              // real id -> virtual id, by cluster
+  std::vector<RouteView> routes;                                   // [0] is "default"
   std::unordered_map<std::string, std::shared_ptr<const TopicView>> topics;
   std::unordered_map<Uuid, std::shared_ptr<const TopicView>, protocol::UuidHash> topics_by_id;  // by virtual id
   Cluster groups_home = Cluster::source;  // where group and transaction coordinators live

@@ -37,8 +37,8 @@ struct Segment {
 // Position of a virtual offset in one cluster's own terms, and whether it can be read back from that alone.
 struct Projection {
   Offset real = 0;
-  LeaderEpoch epoch = -1;   // a real epoch of that cluster, or -1
-  bool invertible = true;   // inverse(real) gives the virtual offset again
+  LeaderEpoch epoch = -1;  // a real epoch of that cluster, or -1
+  bool invertible = true;  // inverse(real) gives the virtual offset again
 };
 
 class VirtualLog {
@@ -68,7 +68,8 @@ class VirtualLog {
 
   // Closes the open segment at `real_end` and opens one at `next`'s real end. `leader_epoch` is the real epoch of the
   // closing leader, `next_epoch` that of the opening one: the virtual epoch rises by at least one.
-  VirtualLog flipped(Offset real_end, LeaderEpoch leader_epoch, Cluster next, Offset next_real_end, LeaderEpoch next_epoch) const;
+  VirtualLog flipped(Offset real_end, LeaderEpoch leader_epoch, Cluster next, Offset next_real_end,
+                     LeaderEpoch next_epoch) const;
 
   bool operator==(const VirtualLog&) const = default;
 

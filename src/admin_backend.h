@@ -33,7 +33,7 @@ class AdminBackend {
   virtual void flip(std::string route, proxy::Cluster to, bool dry_run, proxy::Controller::FlipDone done) = 0;
   virtual void define_route(proxy::RouteDefinition definition, proxy::Controller::Done done) = 0;
   virtual void delete_route(std::string route, proxy::Controller::Done done) = 0;
-  virtual std::string metrics() = 0;  // Prometheus text format
+  virtual std::string metrics() = 0;                       // Prometheus text format
   virtual bool set_log_level(std::string_view level) = 0;  // false: unknown level
 };
 
