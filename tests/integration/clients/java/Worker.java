@@ -69,6 +69,10 @@ public final class Worker {
     settings.put("value.serializer", "org.apache.kafka.common.serialization.StringSerializer");
     settings.put("acks", options.getOrDefault("acks", "all"));
     settings.put("enable.idempotence", options.getOrDefault("idempotent", "true"));
+    if (!settings.get("enable.idempotence").equals("true")) {
+      // Without idempotence a retry could overtake what is in flight, on any cluster.
+      settings.put("max.in.flight.requests.per.connection", "1");
+    }
     if (options.containsKey("retries")) {
       settings.put("retries", options.get("retries"));
     }

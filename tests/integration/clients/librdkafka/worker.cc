@@ -172,6 +172,10 @@ void produce(const Options& options, Output& out) {
   Options values{{"bootstrap.servers", options.at("bootstrap")},
                  {"acks", options.count("acks") ? options.at("acks") : "all"},
                  {"enable.idempotence", options.count("idempotent") ? options.at("idempotent") : "true"}};
+  if (values["enable.idempotence"] != "true") {
+    // Without idempotence a retry could overtake what is in flight, on any cluster.
+    values["max.in.flight.requests.per.connection"] = "1";
+  }
   if (options.count("retries")) {
     values["retries"] = options.at("retries");
   }

@@ -11,6 +11,9 @@ def produce(args, out):
         "enable.idempotence": args.idempotent == "true",
         "error_cb": lambda error: out.line(f"E {error.name()} {error.str()}"),
     }
+    if args.idempotent != "true":
+        # Without idempotence a retry could overtake what is in flight, on any cluster.
+        settings["max.in.flight.requests.per.connection"] = 1
     if args.retries is not None:
         settings["retries"] = args.retries
     producer = Producer(settings)
