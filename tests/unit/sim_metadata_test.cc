@@ -206,7 +206,8 @@ TEST_F(SimMetadata, OneCoordinatorPerGroupAndItMovesOnlyWithItsBroker) {
   FindCoordinatorRequest request;
   for (int i = 0; i < 40; ++i) request.coordinator_keys.push_back("group-" + std::to_string(i));
   std::map<NodeId, int> load;
-  for (const auto& found : client.ask<FindCoordinatorResponse>(client.to(2), request, 4)->coordinators) {
+  const auto coordinators = client.ask<FindCoordinatorResponse>(client.to(2), request, 4)->coordinators;
+  for (const auto& found : coordinators) {
     EXPECT_EQ(found.error_code, 0);
     ++load[found.node_id];
   }
