@@ -180,7 +180,9 @@ Task<> fetch_commits(SessionCore& core, Request& request) {
 Task<> init_producer_id(SessionCore& core, Request& request) {
   auto asked = decode<InitProducerIdRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed InitProducerId request");
-  if (asked->transactional_id) core.worker().transactional_ids.insert(*asked->transactional_id);
+  auto& seen = core.worker().transactional_ids;
+  if (asked->transactional_id && seen.size() < core.options().limits.tracked_producers)
+    seen.insert(*asked->transactional_id);
   Cluster allocator = core.snapshot().groups_home;
   const AllocatedId given = split_virtual(asked->producer_id);
   for (int attempt = 0;; ++attempt) {

@@ -271,8 +271,8 @@ struct Sent {
   Call call;
 };
 
-// Collects the brokers' answers into the items. False when a connection was lost: its outcome is unknown.
-bool take_answer(SessionCore& core, std::vector<Item>& items, Destination to, const ProduceResponse& answer,
+// Collects a broker's answer into the items.
+void take_answer(SessionCore& core, std::vector<Item>& items, Destination to, const ProduceResponse& answer,
                  Version version, std::int32_t& throttle) {
   throttle = std::max(throttle, answer.throttle_time_ms);
   for (const auto& topic : answer.responses) {
@@ -287,7 +287,6 @@ bool take_answer(SessionCore& core, std::vector<Item>& items, Destination to, co
       }
     }
   }
-  return true;
 }
 
 ProduceResponse merged(const SessionCore& core, const ProduceRequest& asked, const std::vector<Item>& items,
@@ -311,6 +310,8 @@ ProduceResponse merged(const SessionCore& core, const ProduceRequest& asked, con
 void note_established(SessionCore& core, const std::vector<Item>& items) {
   for (const Item& item : items) {
     if (!item.has_producer || item.segment.generation == 0 || !item.answer) continue;
+    if (core.established.size() >= core.options().limits.tracked_producers) core.established.clear();
+    if (core.refused_first.size() >= core.options().limits.tracked_producers) core.refused_first.clear();
     const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
     if (item.answer->error_code == 0) {
       core.established.insert(key);

@@ -18,6 +18,9 @@ struct Limits {
   // error.
   Millis hold_ms = 4'000;
   Millis upstream_connect_ms = 5'000;
+  // Producers (by partition) whose first batch on a new segment a session remembers, and transactional ids that a
+  // worker does: beyond that they are asked of the cluster again, or no longer counted.
+  std::size_t tracked_producers = 10'000;
   // How long a metadata request waits for a fresh image before it is answered from the last one.
   Millis image_wait_ms = 2'000;
   // Writes in flight when their client left are awaited this long for the flip's drain.
