@@ -58,7 +58,7 @@ void unproject(const Snapshot& snapshot, const std::string& topic, Row& row) {
   const LeaderEpoch stored_epoch = row.committed_leader_epoch;
   row.committed_offset = log.inverse(stored, snapshot.groups_home);
   row.committed_leader_epoch = -1;
-  if (tagged.virtual_offset && log.project(*tagged.virtual_offset, -1, snapshot.groups_home).real == stored) {
+  if (tagged.virtual_offset && log.ever_projected(*tagged.virtual_offset, stored, snapshot.groups_home)) {
     row.committed_offset = *tagged.virtual_offset;
   }
   const std::size_t at = log.find(row.committed_offset);

@@ -51,7 +51,10 @@ Projection VirtualLog::project(Offset virtual_offset, LeaderEpoch virtual_epoch,
   } else {
     result.real = nearest_end(at, onto);
   }
-  result.invertible = inverse(result.real, onto) == virtual_offset;
+  // A cluster that has no segment yet may open its first one at the very offset that is stored.
+  const bool known =
+      std::any_of(segments_.begin(), segments_.end(), [onto](const Segment& s) { return s.cluster == onto; });
+  result.invertible = known && inverse(result.real, onto) == virtual_offset;
   return result;
 }
 
@@ -64,6 +67,18 @@ Offset VirtualLog::inverse(Offset real, Cluster on) const {
     below = s.virtual_end();
   }
   return below;
+}
+
+bool VirtualLog::ever_projected(Offset virtual_offset, Offset real, Cluster onto) const {
+  std::vector<Segment> known;
+  for (const Segment& s : segments_) {
+    known.push_back(s);
+    if (!s.open() && virtual_offset > s.virtual_end()) continue;  // not yet written then
+    known.back().length = open_length;
+    if (VirtualLog(known).project(virtual_offset, -1, onto).real == real) return true;
+    known.back().length = s.length;
+  }
+  return false;
 }
 
 VirtualLog VirtualLog::flipped(Offset real_end, LeaderEpoch leader_epoch, Cluster next, Offset next_real_end,

@@ -66,6 +66,9 @@ class VirtualLog {
   // The lowest virtual position whose projection on that cluster is `real`: a doubt means replay, never a skip.
   Offset inverse(Offset real, Cluster on) const;
 
+  // Whether a position was stored as `real` at some time since the log began: flips since may project it elsewhere.
+  bool ever_projected(Offset virtual_offset, Offset real, Cluster onto) const;
+
   // Closes the open segment at `real_end` and opens one at `next`'s real end. `leader_epoch` is the real epoch of the
   // closing leader, `next_epoch` that of the opening one: the virtual epoch rises by at least one.
   VirtualLog flipped(Offset real_end, LeaderEpoch leader_epoch, Cluster next, Offset next_real_end,

@@ -72,6 +72,27 @@ TEST(VirtualLog, EmptySegmentsHoldNothingAndMoveNothing) {
   EXPECT_TRUE(log.project(100, -1, source).invertible);
 }
 
+TEST(VirtualLog, APositionStoredBeforeAFlipIsKnownAfterIt) {
+  const VirtualLog before = VirtualLog::identity(source).flipped(0, 0, target, 5, 0);
+  EXPECT_EQ(before.project(47, -1, source).real, 0);
+  EXPECT_FALSE(before.project(47, -1, source).invertible);
+  const VirtualLog after = before.flipped(52, 0, source, 1, 2);
+  EXPECT_EQ(after.project(47, -1, source).real, 1);
+  EXPECT_TRUE(after.ever_projected(47, 0, source));
+  EXPECT_TRUE(after.ever_projected(47, 1, source));
+  EXPECT_FALSE(after.ever_projected(47, 2, source));
+  EXPECT_FALSE(after.ever_projected(48, 1, source));
+}
+
+TEST(VirtualLog, NoPositionIsReadBackFromAClusterWithoutASegment) {
+  const VirtualLog before = VirtualLog::identity(source);
+  EXPECT_EQ(before.project(0, -1, target).real, 0);
+  EXPECT_FALSE(before.project(0, -1, target).invertible);
+  const VirtualLog after = before.flipped(50, 0, target, 0, 0);
+  EXPECT_EQ(after.inverse(0, target), 50);
+  EXPECT_TRUE(after.ever_projected(0, 0, target));
+}
+
 TEST(VirtualLog, AFlipOfAnEmptyPartition) {
   const VirtualLog log = VirtualLog::identity(source).flipped(0, 0, target, 0, 0);
   EXPECT_EQ(log.open_segment().virtual_base, 0);
