@@ -241,8 +241,9 @@ Outcome take(SessionCore& core, Want& want, const VirtualLog& log, std::size_t a
   const bool had_records = data.records && !data.records->empty();
   map_records(segment, data);
   const bool empty = !data.records || data.records->empty();
-  // Nothing below the end of a closed segment: go on at once. Unless the answer's bytes went to other partitions.
-  if (!segment.open() && data.error_code == 0 && empty && (had_records || !others_had_data))
+  // Nothing below the end of a closed segment: go on at once. Unless the answer's bytes went to other partitions, or it
+  // is from before the end, when records could still come: then the client asks again.
+  if (!segment.open() && data.error_code == 0 && empty && (had_records || (!want.open && !others_had_data)))
     return Outcome::next_segment;
   map_marks(core, want.name, log, segment, data);
   map_identities(core, want.name, segment, data);
