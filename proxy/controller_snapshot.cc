@@ -124,6 +124,7 @@ void Controller::Impl::fill_topics(Snapshot& snapshot) const {
         if (real[index_of(c)] && i < real[index_of(c)]->partitions.size())
           p.real[index_of(c)] = real[index_of(c)]->partitions[i];
       }
+      p.fenced_epoch = view->internal ? -1 : epoch_at_fence(route, name, i);
       if (flipped && i < recorded->second.partitions.size()) {
         p.log = recorded->second.partitions[i].log;
         p.producers = recorded->second.partitions[i].producers;
@@ -136,11 +137,23 @@ void Controller::Impl::fill_topics(Snapshot& snapshot) const {
   }
 }
 
+// The boundary's epoch is read after every proxy fenced, so it is not below this one: clients see epochs rise, although
+// the old leaders may move on between the boundary and the record that closes the segment there.
+LeaderEpoch Controller::Impl::epoch_at_fence(const RouteState& route, const std::string& topic,
+                                             std::size_t partition) const {
+  const auto phase = phases_.find(route.id);
+  if (phase == phases_.end() || phase->second.phase != RoutePhase::fenced || !snapshot_) return -1;
+  const PartitionView* before = snapshot_->partition(topic, static_cast<PartitionIndex>(partition));
+  if (!before) return -1;
+  return before->fenced_epoch >= 0 ? before->fenced_epoch : before->real[index_of(route.home)].leader_epoch;
+}
+
 void Controller::Impl::set_phase(const std::string& route_id, RoutePhase phase) {
   Phase& p = phases_[route_id];
   if (phase == RoutePhase::fenced) p.fence = next_fence_++;
   p.phase = phase;
   if (phase == RoutePhase::open) phases_.erase(route_id);
+  topics_changed_ = true;  // what is announced of them while fenced
   publish();
 }
 

@@ -153,8 +153,9 @@ Bytes request_for(const SessionCore& core, const Request& request, const FetchRe
     p.partition = row.partition;
     p.fetch_offset = segment.to_real(want.at);
     p.partition_max_bytes = row.partition_max_bytes;
-    // An epoch of another segment means nothing to this cluster.
-    const bool own_epoch = segment.open() && row.current_leader_epoch >= view->log.first_epoch(*at);
+    // An epoch of another segment means nothing to this cluster, and while fenced later ones are not announced.
+    const bool own_epoch =
+        segment.open() && view->fenced_epoch < 0 && row.current_leader_epoch >= view->log.first_epoch(*at);
     p.current_leader_epoch = own_epoch ? row.current_leader_epoch - segment.epoch_base : -1;
   }
   return encode(part, request.version());
@@ -214,7 +215,7 @@ void map_identities(const SessionCore& core, const std::string& name, const Segm
   }
   const NodeId leader =
       data.current_leader.leader_id >= 0 ? snapshot.to_virtual(segment.cluster, data.current_leader.leader_id) : -1;
-  const bool announced = topic && segment.open() && snapshot.route_of(*topic).phase != RoutePhase::releasing;
+  const bool announced = topic && segment.open() && snapshot.route_of(*topic).phase == RoutePhase::open;
   if (leader < 0 || !announced) {
     data.current_leader = {};
   } else {

@@ -75,8 +75,9 @@ VirtualPartition virtual_partition(const Snapshot& snapshot, const TopicView& to
   out.error = real.error;
   out.leader = snapshot.to_virtual(segment.cluster, real.leader);
   if (out.leader < 0 && out.error == 0) out.error = code(ErrorCode::LEADER_NOT_AVAILABLE);
-  if (real.leader_epoch >= 0)
-    out.leader_epoch = segment.open() ? segment.epoch_base + real.leader_epoch : segment.boundary_epoch;
+  LeaderEpoch epoch = real.leader_epoch;
+  if (partition.fenced_epoch >= 0) epoch = std::min(epoch, partition.fenced_epoch);
+  if (epoch >= 0) out.leader_epoch = segment.open() ? segment.epoch_base + epoch : segment.boundary_epoch;
   out.replicas = map_nodes(snapshot, segment.cluster, real.replicas);
   out.isr = map_nodes(snapshot, segment.cluster, real.isr);
   out.offline = map_nodes(snapshot, segment.cluster, real.offline);

@@ -194,7 +194,7 @@ void map_hint(const SessionCore& core, const Item& item, PartitionAnswer& answer
   const Snapshot& snapshot = core.snapshot();
   const TopicView* topic = snapshot.topic(item.name);
   const NodeId leader = snapshot.to_virtual(item.to.first, answer.current_leader.leader_id);
-  const bool announced = topic && snapshot.route_of(*topic).phase != RoutePhase::releasing;
+  const bool announced = topic && snapshot.route_of(*topic).phase == RoutePhase::open;
   if (leader < 0 || !announced) {
     answer.current_leader = {};
     return;

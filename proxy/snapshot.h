@@ -28,6 +28,7 @@ inline constexpr Millis no_lease = std::numeric_limits<Millis>::max();
 struct PartitionView {
   VirtualLog log;
   std::array<RealPartition, 2> real;               // by cluster
+  LeaderEpoch fenced_epoch = -1;                   // real epoch of the home's leader when the fence came; -1: no fence
   std::shared_ptr<const ProducerTable> producers;  // at the last boundary; null before the first flip
 };
 
