@@ -100,6 +100,15 @@ void read_topics(const json::array& rows, std::map<std::string, TopicState>& top
   }
 }
 
+// A partition that no part spoke of would have no segment, and so no home.
+void require_complete(const std::map<std::string, TopicState>& topics) {
+  for (const auto& [name, topic] : topics) {
+    for (const auto& partition : topic.partitions) {
+      if (partition.log.empty()) throw std::invalid_argument("partitions missing");
+    }
+  }
+}
+
 // --- versions, routes ---
 
 json::object versions_body(const ClusterVersions& v) {
@@ -173,7 +182,10 @@ void read_routes(const json::object& body, ControlState& state) {
       at->second.opened = v.as_object().at("opened").as_bool();
     }
   }
-  for (const auto& id : body.at("deleted").as_array()) state.deleted_routes.insert(text(id));
+  for (const auto& id : body.at("deleted").as_array()) {
+    if (text(id) == default_route) throw std::invalid_argument("the default route stays");
+    state.deleted_routes.insert(text(id));
+  }
   for (const std::string& id : state.deleted_routes) state.routes.erase(id);
   state.routes_revision = std::max(revision, state.routes_revision);
 }
@@ -293,6 +305,7 @@ void ControlLog::fold(Offset offset, BytesView record) {
       if (parts.bodies.size() != number<std::size_t>(body.at("part_count")))
         throw std::invalid_argument("parts missing");
       for (const auto& [n, rows] : parts.bodies) read_topics(json::parse(rows).as_array(), topics);
+      require_complete(topics);
       if (parts.first >= 0) first_part = parts.first;
     }
     if (type == "identity" && state_.cluster_id.empty()) state_.cluster_id = text(body.at("cluster_id"));

@@ -170,16 +170,35 @@ Bytes request_on(const SessionCore& core, const Request& request, Cluster cluste
   return encode(*asked, request.version());
 }
 
+Uuid virtual_id_of(const Snapshot& snapshot, Cluster cluster, const Uuid& real_id) {
+  for (const auto& [name, topic] : snapshot.topics) {
+    if (topic->real_id[index_of(cluster)] == real_id) return topic->virtual_id;
+  }
+  return real_id;
+}
+
 // Virtual topic ids for those of the answering cluster. A topic made just now keeps its home's id as its virtual one.
-Bytes answer_of(const SessionCore& core, const Request& request, Bytes body) {
-  if (request.api() != ApiKey::DeleteTopics) return body;
-  auto answer = decode<DeleteTopicsResponse>(body, request.version());
+template <class T, class Rows>
+Bytes with_virtual_ids(const SessionCore& core, const Request& request, Cluster cluster, Bytes body, Rows rows) {
+  auto answer = decode<T>(body, request.version());
   if (!answer) return body;
-  for (auto& row : answer->responses) {
-    const TopicView* view = row.name ? core.snapshot().topic(*row.name) : nullptr;
-    if (view && !row.topic_id.is_zero()) row.topic_id = view->virtual_id;
+  for (auto& row : (*answer).*rows) {
+    if (!row.topic_id.is_zero()) row.topic_id = virtual_id_of(core.snapshot(), cluster, row.topic_id);
   }
   return encode(*answer, request.version());
+}
+
+Bytes answer_of(const SessionCore& core, const Request& request, Cluster cluster, Bytes body) {
+  switch (request.api()) {
+    case ApiKey::CreateTopics:
+      return with_virtual_ids<CreateTopicsResponse>(core, request, cluster, std::move(body),
+                                                    &CreateTopicsResponse::topics);
+    case ApiKey::DeleteTopics:
+      return with_virtual_ids<DeleteTopicsResponse>(core, request, cluster, std::move(body),
+                                                    &DeleteTopicsResponse::responses);
+    default:
+      return body;
+  }
 }
 
 Task<> undo_create(SessionCore& core, const Request& request, Cluster cluster) {
@@ -207,7 +226,7 @@ Task<> change_both(SessionCore& core, Request& request) {
       auto answer = co_await ask(core, request, c, request.api(), request.version(), *trial);
       if (!answer) co_return core.reply_error(request, ErrorCode::REQUEST_TIMED_OUT);
       if (first_error(request.api(), request.version(), *answer) != 0) {
-        const Bytes body = explained(request, std::move(*answer), c, false);
+        const Bytes body = explained(request, answer_of(core, request, c, std::move(*answer)), c, false);
         co_return core.reply(request, BytesView(body));
       }
     }
@@ -222,20 +241,21 @@ Task<> change_both(SessionCore& core, Request& request) {
       const bool undone = second && request.api() == ApiKey::CreateTopics;
       if (undone) co_await undo_create(core, request, home);
       if (!answer) co_return core.reply_error(request, ErrorCode::REQUEST_TIMED_OUT);
-      const Bytes body = explained(request, std::move(*answer), c, second && !undone);
+      const Bytes body = explained(request, answer_of(core, request, c, std::move(*answer)), c, second && !undone);
       co_return core.reply(request, BytesView(body));
     }
     if (!second) first = std::move(answer);
   }
   for (const Cluster c : both_clusters) core.io().want_image(c, core.now());
-  const Bytes body = answer_of(core, request, std::move(*first));
+  const Bytes body = answer_of(core, request, home, std::move(*first));
   core.reply(request, BytesView(body));
 }
 
-// Broker configs whose values are addresses or ids of the real cluster.
+// Configs whose values are addresses or ids of the real cluster: mostly a broker's, but throttles of a topic name
+// brokers.
 bool reveals_cluster(const std::string& name) {
-  constexpr std::string_view parts[] = {"listener", "quorum",  "zookeeper", "broker.id",
-                                        "node.id",  "log.dir", "host",      "port"};
+  constexpr std::string_view parts[] = {"listener", "quorum", "zookeeper", "broker.id", "node.id",
+                                        "log.dir",  "host",   "port",      "bootstrap", "throttled.replicas"};
   return std::any_of(std::begin(parts), std::end(parts),
                      [&name](std::string_view part) { return name.find(part) != std::string::npos; });
 }
@@ -304,7 +324,7 @@ Task<> describe_configs(SessionCore& core, Request& request) {
     }
     out = std::move(got->results[0]);
     out.resource_name = resource.resource_name;
-    if (resource.resource_type != topic_resource) hide_addresses(out);
+    hide_addresses(out);
   }
   core.reply(request, answer);
 }

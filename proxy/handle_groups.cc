@@ -18,9 +18,17 @@ const TopicView* topic_of(const Snapshot& snapshot, const std::string& name, con
   return name.empty() && !virtual_id.is_zero() ? snapshot.topic(virtual_id) : snapshot.topic(name);
 }
 
-// Sends the body to the coordinator's cluster; nullptr after the client was answered with a retriable error.
-Task<CallState*> ask(SessionCore& core, Request& request, Call& call, const Bytes& body) {
-  const Cluster home = core.snapshot().groups_home;
+const TopicView* topic_by_real_id(const Snapshot& snapshot, Cluster cluster, const Uuid& real_id) {
+  for (const auto& [name, topic] : snapshot.topics) {
+    if (topic->real_id[index_of(cluster)] == real_id) return topic.get();
+  }
+  return nullptr;
+}
+
+// Sends the body to the coordinator's cluster; nullptr after the client was answered with a retriable error. `home` is
+// the groups' home as the request was written for: the groups may move before the answer comes, which stays in its
+// terms.
+Task<CallState*> ask(SessionCore& core, Request& request, Cluster home, Call& call, const Bytes& body) {
   call = core.send(request, home, core.some_node(home), request.api(), request.version(), body);
   CallState& answered = co_await call;
   if (answered.status == CallStatus::answered) co_return &answered;
@@ -47,24 +55,22 @@ void project(const Snapshot& snapshot, const std::string& topic, Row& row) {
 
 // The way back. A tag counts only while it says the same as the offset beside it: a native tool may have reset that.
 template <class Row>
-void unproject(const Snapshot& snapshot, const std::string& topic, Row& row) {
-  if (!row.metadata) return;
-  TaggedMetadata tagged = split_commit_tag(*row.metadata);
-  row.metadata = std::move(tagged.metadata);
+void unproject(const Snapshot& snapshot, Cluster home, const std::string& topic, Row& row) {
+  TaggedMetadata tagged = split_commit_tag(row.metadata.value_or(""));
+  if (row.metadata) row.metadata = std::move(tagged.metadata);
   const PartitionView* partition = snapshot.partition(topic, row.partition_index);
   if (!partition || row.committed_offset < 0 || partition->log.is_plain_identity()) return;
   const VirtualLog& log = partition->log;
   const Offset stored = row.committed_offset;
   const LeaderEpoch stored_epoch = row.committed_leader_epoch;
-  row.committed_offset = log.inverse(stored, snapshot.groups_home);
+  row.committed_offset = log.inverse(stored, home);
   row.committed_leader_epoch = -1;
-  if (tagged.virtual_offset && log.ever_projected(*tagged.virtual_offset, stored, snapshot.groups_home)) {
+  if (tagged.virtual_offset && log.ever_projected(*tagged.virtual_offset, stored, home)) {
     row.committed_offset = *tagged.virtual_offset;
   }
   const std::size_t at = log.find(row.committed_offset);
   const Segment& segment = log.segments()[at];
-  if (segment.cluster == snapshot.groups_home && stored_epoch >= 0 &&
-      segment.to_virtual(stored) == row.committed_offset) {
+  if (segment.cluster == home && stored_epoch >= 0 && segment.to_virtual(stored) == row.committed_offset) {
     const LeaderEpoch epoch = segment.epoch_base + stored_epoch;
     if (epoch >= log.first_epoch(at) && (segment.open() || epoch <= segment.boundary_epoch))
       row.committed_leader_epoch = epoch;
@@ -82,57 +88,78 @@ void project_commit(const Snapshot& snapshot, Asked& asked) {
   }
 }
 
-template <class Asked, class Answer>
-void restore_ids(const Asked& asked, const std::vector<Uuid>& virtual_ids, const std::vector<Uuid>& real_ids,
-                 Answer& answer) {
-  static_cast<void>(asked);
-  for (auto& topic : answer.topics) {
-    for (std::size_t i = 0; i < real_ids.size(); ++i) {
-      if (!topic.topic_id.is_zero() && topic.topic_id == real_ids[i]) topic.topic_id = virtual_ids[i];
-    }
+// Replaces virtual producer ids and topic ids in place: both have a fixed width.
+class PatchIds : public Visitor {
+ public:
+  PatchIds(const Snapshot& snapshot, Cluster home, Bytes& body, Direction direction)
+      : snapshot_(snapshot), home_(home), body_(body), direction_(direction) {}
+
+  void value(const Visit& visit) override {
+    if (visit.null) return;
+    if (visit.field.role == Role::producer_id && visit.size == 8) patch_producer(visit.at);
+    if (visit.field.role == Role::topic_id && visit.size == 16) patch_topic(visit.at);
   }
+
+ private:
+  void patch_producer(std::size_t at) {
+    const ProducerId id = load_int64(body_.data() + at);
+    const ProducerId mapped =
+        direction_ == Direction::request ? split_virtual(id).id : virtual_from_any_wire(id, home_);
+    if (id >= 0) store_int64(body_.data() + at, mapped);
+  }
+  void patch_topic(std::size_t at) {
+    Uuid id;
+    std::copy_n(body_.data() + at, 16, reinterpret_cast<char*>(id.bytes.data()));
+    if (id.is_zero()) return;
+    const TopicView* view =
+        direction_ == Direction::request ? snapshot_.topic(id) : topic_by_real_id(snapshot_, home_, id);
+    if (!view) return;
+    const Uuid& mapped = direction_ == Direction::request ? view->real_id[index_of(home_)] : view->virtual_id;
+    std::copy_n(reinterpret_cast<const char*>(mapped.bytes.data()), 16, body_.data() + at);
+  }
+
+  const Snapshot& snapshot_;
+  Cluster home_;
+  Bytes& body_;
+  Direction direction_;
+};
+
+bool patch_ids(const Snapshot& snapshot, Cluster home, ApiKey api, Version version, Direction direction, Bytes& body) {
+  PatchIds visitor(snapshot, home, body, direction);
+  const Bytes original = body;  // the walk reads what the visitor does not change under it
+  return walk(*find_message(api, direction), version, original, visitor);
 }
 
-template <class Asked>
-std::vector<Uuid> topic_ids(const Asked& asked) {
-  std::vector<Uuid> ids;
-  for (const auto& topic : asked.topics) ids.push_back(topic.topic_id);
-  return ids;
+// An answer in which only ids have to be exchanged.
+void reply_patched(SessionCore& core, Request& request, Cluster home, const CallState& answered) {
+  Bytes answer(answered.body());
+  if (!patch_ids(core.snapshot(), home, request.api(), request.version(), Direction::response, answer)) {
+    return core.close("malformed coordinator answer");
+  }
+  core.reply(request, BytesView(answer));
 }
 
 Task<> commit(SessionCore& core, Request& request) {
   auto asked = decode<OffsetCommitRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed OffsetCommit request");
-  const auto virtual_ids = topic_ids(*asked);
+  const Cluster home = core.snapshot().groups_home;
   project_commit(core.snapshot(), *asked);
-  const auto real_ids = topic_ids(*asked);
   const Bytes body = encode(*asked, request.version());
   Call call;
-  CallState* answered = co_await ask(core, request, call, body);
-  if (!answered) co_return;
-  if (virtual_ids == real_ids) co_return core.reply_with(request, *answered);
-  auto answer = decode<OffsetCommitResponse>(answered->body(), request.version());
-  if (!answer) co_return core.close("malformed OffsetCommit answer");
-  restore_ids(*asked, virtual_ids, real_ids, *answer);
-  core.reply(request, *answer);
+  CallState* answered = co_await ask(core, request, home, call, body);
+  if (answered) reply_patched(core, request, home, *answered);
 }
 
 Task<> transactional_commit(SessionCore& core, Request& request) {
   auto asked = decode<TxnOffsetCommitRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed TxnOffsetCommit request");
-  const auto virtual_ids = topic_ids(*asked);
+  const Cluster home = core.snapshot().groups_home;
   project_commit(core.snapshot(), *asked);
   asked->producer_id = split_virtual(asked->producer_id).id;
-  const auto real_ids = topic_ids(*asked);
   const Bytes body = encode(*asked, request.version());
   Call call;
-  CallState* answered = co_await ask(core, request, call, body);
-  if (!answered) co_return;
-  if (virtual_ids == real_ids) co_return core.reply_with(request, *answered);
-  auto answer = decode<TxnOffsetCommitResponse>(answered->body(), request.version());
-  if (!answer) co_return core.close("malformed TxnOffsetCommit answer");
-  restore_ids(*asked, virtual_ids, real_ids, *answer);
-  core.reply(request, *answer);
+  CallState* answered = co_await ask(core, request, home, call, body);
+  if (answered) reply_patched(core, request, home, *answered);
 }
 
 void replace_ids(const Snapshot& snapshot, OffsetFetchRequest& asked) {
@@ -145,32 +172,26 @@ void replace_ids(const Snapshot& snapshot, OffsetFetchRequest& asked) {
   }
 }
 
-const TopicView* topic_by_real_id(const Snapshot& snapshot, const Uuid& real_id) {
-  for (const auto& [name, topic] : snapshot.topics) {
-    if (topic->real_id[index_of(snapshot.groups_home)] == real_id) return topic.get();
-  }
-  return nullptr;
-}
-
 Task<> fetch_commits(SessionCore& core, Request& request) {
   auto asked = decode<OffsetFetchRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed OffsetFetch request");
+  const Cluster home = core.snapshot().groups_home;
   replace_ids(core.snapshot(), *asked);
   const Bytes body = encode(*asked, request.version());
   Call call;
-  CallState* answered = co_await ask(core, request, call, body);
+  CallState* answered = co_await ask(core, request, home, call, body);
   if (!answered) co_return;
   auto answer = decode<OffsetFetchResponse>(answered->body(), request.version());
   if (!answer) co_return core.close("malformed OffsetFetch answer");
   const Snapshot& snapshot = core.snapshot();
   for (auto& topic : answer->topics) {
-    for (auto& row : topic.partitions) unproject(snapshot, topic.name, row);
+    for (auto& row : topic.partitions) unproject(snapshot, home, topic.name, row);
   }
   for (auto& group : answer->groups) {
     for (auto& topic : group.topics) {
-      const TopicView* view = topic.topic_id.is_zero() ? nullptr : topic_by_real_id(snapshot, topic.topic_id);
+      const TopicView* view = topic.topic_id.is_zero() ? nullptr : topic_by_real_id(snapshot, home, topic.topic_id);
       if (view) topic.topic_id = view->virtual_id;
-      for (auto& row : topic.partitions) unproject(snapshot, view ? view->name : topic.name, row);
+      for (auto& row : topic.partitions) unproject(snapshot, home, view ? view->name : topic.name, row);
     }
   }
   core.reply(request, *answer);
@@ -207,47 +228,6 @@ Task<> init_producer_id(SessionCore& core, Request& request) {
   }
 }
 
-// Replaces virtual producer ids and topic ids in place: both have a fixed width.
-class PatchIds : public Visitor {
- public:
-  PatchIds(const Snapshot& snapshot, Bytes& body, Direction direction)
-      : snapshot_(snapshot), body_(body), direction_(direction) {}
-
-  void value(const Visit& visit) override {
-    if (visit.null) return;
-    if (visit.field.role == Role::producer_id && visit.size == 8) patch_producer(visit.at);
-    if (visit.field.role == Role::topic_id && visit.size == 16) patch_topic(visit.at);
-  }
-
- private:
-  void patch_producer(std::size_t at) {
-    const ProducerId id = load_int64(body_.data() + at);
-    const Cluster home = snapshot_.groups_home;
-    const ProducerId mapped = direction_ == Direction::request ? split_virtual(id).id : virtual_from_any_wire(id, home);
-    if (id >= 0) store_int64(body_.data() + at, mapped);
-  }
-  void patch_topic(std::size_t at) {
-    Uuid id;
-    std::copy_n(body_.data() + at, 16, reinterpret_cast<char*>(id.bytes.data()));
-    if (id.is_zero()) return;
-    const TopicView* view = direction_ == Direction::request ? snapshot_.topic(id) : topic_by_real_id(snapshot_, id);
-    if (!view) return;
-    const Uuid& mapped =
-        direction_ == Direction::request ? view->real_id[index_of(snapshot_.groups_home)] : view->virtual_id;
-    std::copy_n(reinterpret_cast<const char*>(mapped.bytes.data()), 16, body_.data() + at);
-  }
-
-  const Snapshot& snapshot_;
-  Bytes& body_;
-  Direction direction_;
-};
-
-bool patch_ids(const Snapshot& snapshot, ApiKey api, Version version, Direction direction, Bytes& body) {
-  PatchIds visitor(snapshot, body, direction);
-  const Bytes original = body;  // the walk reads what the visitor does not change under it
-  return walk(*find_message(api, direction), version, original, visitor);
-}
-
 // A transaction cannot span clusters: its coordinator is at the groups' home, so its partitions must be too.
 Task<> add_partitions(SessionCore& core, Request& request) {
   auto asked = decode<AddPartitionsToTxnRequest>(request.body(), request.version());
@@ -258,27 +238,24 @@ Task<> add_partitions(SessionCore& core, Request& request) {
     if (view && snapshot.route_of(*view).home != snapshot.groups_home)
       co_return core.reply_error(request, ErrorCode::INVALID_TXN_STATE);
   }
+  const Cluster home = snapshot.groups_home;
   asked->v3_and_below_producer_id = split_virtual(asked->v3_and_below_producer_id).id;
   const Bytes body = encode(*asked, request.version());
   Call call;
-  CallState* answered = co_await ask(core, request, call, body);
+  CallState* answered = co_await ask(core, request, home, call, body);
   if (answered) core.reply_with(request, *answered);
 }
 
 // Everything else a coordinator answers: only ids are exchanged.
 Task<> forward_to_coordinator(SessionCore& core, Request& request) {
+  const Cluster home = core.snapshot().groups_home;
   Bytes body(request.body());
-  if (!patch_ids(core.snapshot(), request.api(), request.version(), Direction::request, body)) {
+  if (!patch_ids(core.snapshot(), home, request.api(), request.version(), Direction::request, body)) {
     co_return core.close("malformed coordinator request");
   }
   Call call;
-  CallState* answered = co_await ask(core, request, call, body);
-  if (!answered) co_return;
-  Bytes answer(answered->body());
-  if (!patch_ids(core.snapshot(), request.api(), request.version(), Direction::response, answer)) {
-    co_return core.close("malformed coordinator answer");
-  }
-  core.reply(request, BytesView(answer));
+  CallState* answered = co_await ask(core, request, home, call, body);
+  if (answered) reply_patched(core, request, home, *answered);
 }
 
 }  // namespace

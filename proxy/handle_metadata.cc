@@ -345,18 +345,18 @@ Task<> handle_api_versions(SessionCore& core, Request& request) {
 namespace {
 
 template <class Row>
-void place_coordinator(const Snapshot& snapshot, Row& row) {
+void place_coordinator(const Snapshot& snapshot, Cluster home, Row& row) {
   if (row.error_code != 0) {
     row.node_id = -1;
     row.host.clear();
     row.port = -1;
     return;
   }
-  const NodeId id = snapshot.to_virtual(snapshot.groups_home, row.node_id);
+  const NodeId id = snapshot.to_virtual(home, row.node_id);
   const auto broker = snapshot.brokers.find(id);
   if (broker == snapshot.brokers.end()) {
     row.error_code = code(ErrorCode::COORDINATOR_NOT_AVAILABLE);
-    return place_coordinator(snapshot, row);
+    return place_coordinator(snapshot, home, row);
   }
   row.node_id = id;
   row.host = snapshot.advertised_host;
@@ -379,9 +379,9 @@ Task<> handle_find_coordinator(SessionCore& core, Request& request) {
   auto answer = decode<FindCoordinatorResponse>(answered.body(), request.version());
   if (!answer) co_return core.close("malformed FindCoordinator answer");
   if (request.version() >= 4) {
-    for (auto& row : answer->coordinators) place_coordinator(core.snapshot(), row);
+    for (auto& row : answer->coordinators) place_coordinator(core.snapshot(), home, row);
   } else {
-    place_coordinator(core.snapshot(), *answer);
+    place_coordinator(core.snapshot(), home, *answer);
   }
   core.reply(request, *answer);
 }

@@ -246,8 +246,11 @@ Task<OffsetForLeaderEpochResponse::EpochEndOffset> epoch_end(SessionCore& core, 
                           ? decode<OffsetForLeaderEpochResponse>(answered.body(), *version)
                           : std::nullopt;
   if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return out;
-  out = answer->topics[0].partitions[0];
+  const auto& got = answer->topics[0].partitions[0];
+  out.error_code = got.error_code;
   if (out.error_code != 0) co_return out;
+  out.leader_epoch = got.leader_epoch;
+  out.end_offset = got.end_offset;
   if (out.end_offset < 0 || out.end_offset < segment.real_base) {
     // The cluster knew no such epoch in this segment: it ended where the segment before it did.
     out.leader_epoch = at > 0 ? log.segments()[at - 1].boundary_epoch : -1;

@@ -190,7 +190,6 @@ Bytes request_for(const Request& request, const ProduceRequest& asked, const std
 
 // A leader hint names the new leader only in virtual terms, and not before it is announced.
 void map_hint(const SessionCore& core, const Item& item, PartitionAnswer& answer) {
-  if (answer.current_leader.leader_id < 0) return;
   const Snapshot& snapshot = core.snapshot();
   const TopicView* topic = snapshot.topic(item.name);
   const NodeId leader = snapshot.to_virtual(item.to.first, answer.current_leader.leader_id);

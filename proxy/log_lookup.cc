@@ -134,9 +134,11 @@ Task<RealOffset> list_real_offset(SessionCore& core, const Request& origin, std:
   if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return result;
   const auto& row = answer->topics[0].partitions[0];
   result.error = row.error_code;
-  result.offset = row.offset;
-  result.timestamp = row.timestamp;
-  result.leader_epoch = row.leader_epoch;
+  if (row.error_code == 0) {
+    result.offset = row.offset;
+    result.timestamp = row.timestamp;
+    result.leader_epoch = row.leader_epoch;
+  }
   if (row.error_code == static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER))
     core.io().want_image(cluster, core.now());
   co_return result;

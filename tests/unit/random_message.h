@@ -2,6 +2,7 @@
 // and the codec, and the list of what a walk has to report.
 #pragma once
 
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -24,10 +25,25 @@ struct MadeBody {
   std::vector<const protocol::Field*> structures;  // in the order in which they are entered
 };
 
+// Lets a test choose some values itself, by role or by name.
+class Choices {
+ public:
+  virtual ~Choices() = default;
+  // The encoded value without its length, or nullopt for a random one.
+  virtual std::optional<protocol::Bytes> value(const protocol::Field&) { return std::nullopt; }
+  // How many elements an array has for which `drawn` was drawn.
+  virtual unsigned count(const protocol::Field&, unsigned drawn) { return drawn; }
+};
+
 class RandomMessage {
  public:
-  RandomMessage(const protocol::Message& message, protocol::Version version, std::uint32_t seed)
-      : message_(message), version_(version), flexible_(version >= message.first_flexible), random_(seed) {}
+  RandomMessage(const protocol::Message& message, protocol::Version version, std::uint32_t seed,
+                Choices* choices = nullptr)
+      : message_(message),
+        version_(version),
+        flexible_(version >= message.first_flexible),
+        random_(seed),
+        choices_(choices) {}
 
   MadeBody make() {
     protocol::Bytes bytes;
@@ -80,7 +96,8 @@ class RandomMessage {
     const bool nullable = row.nullable.contains(version_) && !plain;
     if (row.array) {
       if (nullable && below(4) == 0) return length(0, true, false, out);
-      const unsigned count = below(3) + (plain ? 1 : 0);
+      const unsigned drawn = below(3) + (plain ? 1 : 0);
+      const unsigned count = choices_ ? choices_->count(row, drawn) : drawn;
       length(count, false, false, out);
       for (unsigned i = 0; i < count; ++i) one(row, out, false, plain);
       return;
@@ -95,7 +112,8 @@ class RandomMessage {
       made_.structures.push_back(&row);
       return structure(row.children, out, plain);
     }
-    const Bytes value = primitive(row.type);
+    const auto chosen = choices_ ? choices_->value(row) : std::nullopt;
+    const Bytes value = chosen ? *chosen : primitive(row.type);
     const bool sized = row.type == WireType::string || row.type == WireType::bytes || row.type == WireType::records;
     const bool null = sized && nullable && below(4) == 0;
     if (sized) length(value.size(), null, row.type == WireType::string, out);
@@ -147,11 +165,13 @@ class RandomMessage {
   protocol::Version version_;
   bool flexible_;
   std::mt19937 random_;
+  Choices* choices_;
   MadeBody made_;
 };
 
-inline MadeBody random_message(const protocol::Message& message, protocol::Version version, std::uint32_t seed) {
-  return RandomMessage(message, version, seed).make();
+inline MadeBody random_message(const protocol::Message& message, protocol::Version version, std::uint32_t seed,
+                               Choices* choices = nullptr) {
+  return RandomMessage(message, version, seed, choices).make();
 }
 
 }  // namespace crossover::test
