@@ -310,6 +310,7 @@ void note_established(SessionCore& core, const std::vector<Item>& items) {
   for (const Item& item : items) {
     if (!item.has_producer || item.segment.generation == 0 || !item.answer) continue;
     if (core.established.size() >= core.options().limits.tracked_producers) core.established.clear();
+    if (core.missing_since.size() >= core.options().limits.tracked_producers) core.missing_since.clear();
     if (core.refused_first.size() >= core.options().limits.tracked_producers) core.refused_first.clear();
     const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
     if (item.answer->error_code == 0) {
@@ -451,8 +452,11 @@ Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
         const bool present =
             co_await producer_present(core, request, item.name, item.data->index, item.to,
                                       wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation));
-        if (present) {
+        const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
+        const bool given_up = core.now() - since >= core.options().limits.missing_batch_ms;
+        if (present || given_up) {
           core.established.insert(key);
+          core.missing_since.erase(key);
         } else {
           item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }

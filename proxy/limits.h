@@ -21,6 +21,9 @@ struct Limits {
   // Producers (by partition) whose first batch on a new segment a session remembers, and transactional ids that a
   // worker does: beyond that they are asked of the cluster again, or no longer counted.
   std::size_t tracked_producers = 10'000;
+  // A batch whose predecessor never comes (its state expired on the old home, say) is refused this long, then taken as
+  // a broker takes any first batch of a producer that it does not know: clients resend in order, so it would have come.
+  Millis missing_batch_ms = 5'000;
   // How long a metadata request waits for a fresh image before it is answered from the last one.
   Millis image_wait_ms = 2'000;
   // Writes in flight when their client left are awaited this long for the flip's drain.

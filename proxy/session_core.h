@@ -184,6 +184,8 @@ class SessionCore {
   };
   // Producers known to have a batch in the open segment of that generation.
   std::set<ProducerKey> established;
+  // Since when a batch of a producer has been refused because one before it is missing.
+  std::map<ProducerKey, Millis> missing_since;
   // Those whose first batch on that segment was refused, by its sequence: what follows it must not overtake it, for a
   // broker takes any first sequence from a producer that it does not know.
   std::map<ProducerKey, std::int32_t> refused_first;

@@ -53,11 +53,12 @@ TEST(Codec, GivesBackEveryByte) {
   });
 }
 
-TEST(Codec, RefusesEveryPrefixAndLeftOverBytes) {
+// Behind a request brokers do not look, and some clients send bytes there; behind an answer nothing may stand.
+TEST(Codec, RefusesEveryPrefixAndLeftOverBytesOfAnswers) {
   for_each_body(2, [](const TypedMessage& typed, Version version, const Bytes& body) {
     for (std::size_t size = 0; size < body.size(); ++size)
       ASSERT_FALSE(typed.reencode(BytesView(body).substr(0, size), version)) << size << " bytes";
-    EXPECT_FALSE(typed.reencode(body + '\0', version));
+    EXPECT_EQ(typed.reencode(body + '\0', version).has_value(), typed.rows.direction == Direction::request);
   });
 }
 

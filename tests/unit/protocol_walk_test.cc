@@ -60,11 +60,11 @@ TEST(Walk, ReportsEveryValueOfEveryMessageInWireOrder) {
   });
 }
 
-TEST(Walk, RefusesEveryPrefixAndLeftOverBytes) {
+TEST(Walk, RefusesEveryPrefixAndLeftOverBytesOfAnswers) {
   for_each_body(3, [](const Message& message, Version version, const MadeBody& made) {
     for (std::size_t size = 0; size < made.bytes.size(); ++size)
       ASSERT_FALSE(parses(message, version, BytesView(made.bytes).substr(0, size))) << size << " bytes";
-    EXPECT_FALSE(parses(message, version, made.bytes + '\0'));
+    EXPECT_EQ(parses(message, version, made.bytes + '\0'), message.direction == Direction::request);
   });
 }
 
