@@ -36,11 +36,16 @@ Task<CallState*> ask(SessionCore& core, Request& request, Cluster home, Call& ca
   co_return nullptr;
 }
 
+// A log that never left the coordinator's cluster.
+bool stored_as_it_is(const Snapshot& snapshot, const VirtualLog& log) {
+  return log.is_plain_identity() && log.home() == snapshot.groups_home;
+}
+
 // A virtual position as the coordinator stores it.
 template <class Row>
 void project(const Snapshot& snapshot, const std::string& topic, Row& row) {
   const PartitionView* partition = snapshot.partition(topic, row.partition_index);
-  if (!partition || row.committed_offset < 0 || partition->log.is_plain_identity()) return;
+  if (!partition || row.committed_offset < 0 || stored_as_it_is(snapshot, partition->log)) return;
   const Offset virtual_offset = row.committed_offset;
   const Projection projection =
       partition->log.project(virtual_offset, row.committed_leader_epoch, snapshot.groups_home);
@@ -59,7 +64,7 @@ void unproject(const Snapshot& snapshot, Cluster home, const std::string& topic,
   TaggedMetadata tagged = split_commit_tag(row.metadata.value_or(""));
   if (row.metadata) row.metadata = std::move(tagged.metadata);
   const PartitionView* partition = snapshot.partition(topic, row.partition_index);
-  if (!partition || row.committed_offset < 0 || partition->log.is_plain_identity()) return;
+  if (!partition || row.committed_offset < 0 || stored_as_it_is(snapshot, partition->log)) return;
   const VirtualLog& log = partition->log;
   const Offset stored = row.committed_offset;
   const LeaderEpoch stored_epoch = row.committed_leader_epoch;
