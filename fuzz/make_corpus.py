@@ -2,6 +2,7 @@
 """Writes the seed corpora from the golden bytes (tests/golden). Files that a fuzzer's finding left are kept."""
 
 import gzip
+import json
 import pathlib
 import struct
 
@@ -46,6 +47,55 @@ def request_frame(api, version, body, flexible):
     return struct.pack(">i", len(header) + len(body)) + header + body
 
 
+def session_scripts():
+    """Steps as session_fuzz.cc reads them: a request comes, the connection opens, the broker answers."""
+
+    def sized(step, data, then=b""):
+        return bytes([step]) + struct.pack(">H", len(data)) + data + then
+
+    bodies = {(api, direction, version, variant): body for api, direction, version, _, variant, body in messages()}
+    opened, fenced, flipped, later = b"\x06\x00", b"\x08\x02", b"\x08\x04", b"\x09\x0a"
+    for (api, direction, version, variant), body in bodies.items():
+        answer = bodies.get((api, "response", version, variant))
+        if direction != "request" or answer is None:
+            continue
+        request = sized(0, request_frame(api, version, body, variant != "full"))
+        # All through the listener of virtual broker 1; the second request meets a fence and is released by the flip.
+        yield f"{api}-{version}-{variant}", (
+            b"\x01" + request + opened + sized(4, answer, b"\x00") + later
+            + fenced + request + later + flipped + opened + b"\x06\x01" + sized(4, answer, b"\x00") + sized(4, answer, b"\x01")
+            + b"\x07\x00"
+        )
+
+
+def control_records():
+    chain = {"v": 1, "by": "p"}
+    uuid = lambda letter: letter * 21 + "A"
+    segments = [["source", 0, 0, 100, 0, 5, 0], ["target", 100, 0, -1, 6, -1, 1]]
+    topic = {"topic": "orders", "id": uuid("B"), "source_id": uuid("B"), "target_id": uuid("C"), "count": 1}
+    route = {"id": "default", "name": "default", "topics": [], "home": "target", "generation": 1}
+    routes = {"revision": 1, "routes": [{**route, "opened": True}], "deleted": []}
+    part = {"v": 1, "type": "part", "parts": "x", "n": 0,
+            "topics": [{**topic, "partitions": [{"p": 0, "segments": segments, "producers": [[77, 2, 9, 0]]}]}]}
+    holes = {**part, "topics": [{**topic, "count": 2, "partitions": []}]}
+    versions = {"apis": [[0, 3, 13], [3, 0, 13]], "features": [["metadata.version", 1, 27]], "finalized": {"metadata.version": 27}}
+    broker = {"virtual": 1, "cluster": "source", "node": 1, "port": 9093}
+    flip = {**chain, "route": route, "parts": "x", "part_count": 1}
+    snapshot = {**chain, "type": "snapshot", "id": "s", "prev": -1, "cluster_id": "c", "brokers": [broker],
+                "source": versions, "routes": routes, "parts": "x", "part_count": 1}
+    identity = {**chain, "type": "identity", "id": "a", "prev": -1, "cluster_id": "c"}
+    yield "identity-broker-versions", [identity, {**chain, **broker, "type": "broker", "id": "b", "prev": 0},
+                                       {**chain, **versions, "cluster": "target", "type": "versions", "id": "v", "prev": 1}]
+    yield "flip", [identity, part, {**flip, "type": "close", "id": "f", "prev": 0}, part,
+                   {**flip, "type": "open", "id": "g", "prev": 2}]
+    yield "snapshot", [part, snapshot, {**chain, "type": "forget", "id": "t", "prev": 1, "topic": "orders", "topic_id": uuid("B")}]
+    yield "routes", [{**chain, **routes, "type": "routes", "id": "r", "prev": -1}]
+    yield "lost-race", [identity, {**identity, "id": "z", "cluster_id": "d"}]
+    yield "newer-format", [{**identity, "v": 2}]
+    yield "default-route-deleted", [{**chain, **routes, "deleted": ["default"], "type": "routes", "id": "r", "prev": -1}]
+    yield "partitions-missing", [holes, snapshot]
+
+
 def main():
     for old in (HERE / "corpus").glob("*/seed-*"):
         old.unlink()
@@ -61,6 +111,11 @@ def main():
         write("frame", f"requests-{i}", bytes([i % 256]) + stream)
     write("frame", "huge-claim", b"\x05" + struct.pack(">i", 100 * 1024 * 1024) + b"0123456789")
     write("frame", "negative", b"\x01" + struct.pack(">i", -1))
+
+    for name, script in session_scripts():
+        write("session", name, script)
+    for name, lines in control_records():
+        write("control_state", name, "\n".join(json.dumps(line) for line in lines).encode())
 
     batches = [bytes.fromhex(row[11]) for row in rows("batches") if len(row[11]) < 2000]
     choice = struct.pack(">q", 1_700_000_005_000)
