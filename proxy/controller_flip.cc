@@ -655,7 +655,8 @@ Task<bool> Controller::Impl::settle_doubt(Cluster log) {
 
 Task<> Controller::Impl::open_and_release(Flip& flip) {
   running_step_[flip.route.id] = "open";
-  // Writes stay held until the route is open; from the moment it is, the epoch known at the fence says nothing any more.
+  // Writes stay held until the route is open; from the moment it is, the epoch known at the fence says nothing any
+  // more.
   phases_[flip.route.id].phase = RoutePhase::releasing;
   for (;;) {
     const RouteState* route = state_.route(flip.route.name);
