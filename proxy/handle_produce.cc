@@ -306,27 +306,37 @@ ProduceResponse merged(const SessionCore& core, const ProduceRequest& asked, con
   return answer;
 }
 
-void note_established(SessionCore& core, const std::vector<Item>& items) {
+// What a broker said of a producer's batch, for those that follow it (see SessionCore::refused_first).
+void note_verdict(SessionCore& core, const Item& item, ErrorCode error) {
+  const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
+  const SessionCore::ProducerKey any_generation{key.topic, key.partition, key.producer, 0};
+  const std::size_t limit = core.options().limits.tracked_producers;
+  if (core.established.size() >= limit) core.established.clear();
+  if (core.missing_since.size() >= limit) core.missing_since.clear();
+  if (core.refused_first.size() >= limit) core.refused_first.clear();
+  const auto refused = core.refused_first.find(any_generation);
+  if (error == ErrorCode::NONE) {
+    if (item.segment.generation > 0) core.established.insert(key);
+    if (refused != core.refused_first.end() && at_or_before(refused->second, item.batch.last_sequence()))
+      core.refused_first.erase(refused);
+  } else if (refused == core.refused_first.end()) {
+    if (!core.established.contains(key)) core.refused_first.emplace(any_generation, item.batch.base_sequence);
+  } else if (at_or_before(item.batch.base_sequence, refused->second)) {
+    refused->second = item.batch.base_sequence;
+  }
+}
+
+void note_verdicts(SessionCore& core, const std::vector<Item>& items) {
   for (const Item& item : items) {
-    if (!item.has_producer || item.segment.generation == 0 || !item.answer) continue;
-    if (core.established.size() >= core.options().limits.tracked_producers) core.established.clear();
-    if (core.missing_since.size() >= core.options().limits.tracked_producers) core.missing_since.clear();
-    if (core.refused_first.size() >= core.options().limits.tracked_producers) core.refused_first.clear();
-    const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
-    if (item.answer->error_code == 0) {
-      core.established.insert(key);
-      core.refused_first.erase(key);
-    } else if (!core.established.contains(key)) {
-      const auto [at, fresh] = core.refused_first.try_emplace(key, item.batch.base_sequence);
-      if (at_or_before(item.batch.base_sequence, at->second)) at->second = item.batch.base_sequence;
-    }
+    if (item.has_producer && item.answer) note_verdict(core, item, static_cast<ErrorCode>(item.answer->error_code));
   }
 }
 
 // Whether a batch would overtake the refused first one of its producer.
 bool overtakes(const SessionCore& core, const Item& item) {
-  const auto refused =
-      core.refused_first.find({item.name, item.data->index, item.batch.producer_id, item.segment.generation});
+  if (core.established.contains({item.name, item.data->index, item.batch.producer_id, item.segment.generation}))
+    return false;
+  const auto refused = core.refused_first.find({item.name, item.data->index, item.batch.producer_id, 0});
   return refused != core.refused_first.end() && !at_or_before(item.batch.base_sequence, refused->second);
 }
 
@@ -343,7 +353,7 @@ Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& item
   auto answer = decode<ProduceResponse>(answered.body(), request.version());
   if (!answer) co_return core.close("malformed Produce answer");
   if (!may_acknowledge(core, items)) co_return core.close("lease or generation passed before the acknowledgement");
-  if (!needs_mapping(items, *answer)) co_return core.reply_with(request, answered);
+  if (core.refused_first.empty() && !needs_mapping(items, *answer)) co_return core.reply_with(request, answered);
   for (auto& topic : answer->responses) {
     for (auto& partition : topic.partition_responses) {
       for (const Item& item : items) {
@@ -351,6 +361,7 @@ Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& item
         if (!same_topic || item.data->index != partition.index) continue;
         learn(core, item, partition);
         to_virtual(core, item, partition);
+        if (item.has_producer) note_verdict(core, item, static_cast<ErrorCode>(partition.error_code));
         break;
       }
     }
@@ -398,7 +409,7 @@ Task<> split(SessionCore& core, Request& request, const ProduceRequest& asked, s
     }
     take_answer(core, items, s.to, *answer, request.version(), throttle);
   }
-  note_established(core, items);
+  note_verdicts(core, items);
   if (lost && sent.size() == 1) co_return core.close("broker connection lost with a write in flight");
   if (!may_acknowledge(core, items)) co_return core.close("lease or generation passed before the acknowledgement");
   const ProduceResponse answer = merged(core, asked, items, throttle);
@@ -417,20 +428,36 @@ void send_unacknowledged(SessionCore& core, Request& request, const ProduceReque
   core.no_reply(request);
 }
 
+// Whether a batch that others should come before may be written all the same: the leader knows the producer by now and
+// judges the sequence itself, or what is missing was waited for long enough.
+Task<bool> may_go_ahead(SessionCore& core, Request& request, const Item& item) {
+  const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
+  if (core.established.contains(key)) co_return true;
+  const ProducerId wire = wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation);
+  const bool present = co_await producer_present(core, request, item.name, item.data->index, item.to, wire);
+  const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
+  if (!present && core.now() - since < core.options().limits.missing_batch_ms) co_return false;
+  core.established.insert(key);
+  core.missing_since.erase(key);
+  co_return true;
+}
+
+// How a batch stands to the state at the boundary, or, where that knows nothing of the producer, to its refused first.
+BatchVerdict judge(const SessionCore& core, const Item& item, ProducerEntry& entry) {
+  const PartitionView* partition = core.snapshot().partition(item.name, item.data->index);
+  if (partition && partition->producers) {
+    const auto known = partition->producers->find(item.batch.producer_id);
+    if (known != partition->producers->end()) return judge(item.batch, entry = known->second);
+  }
+  return overtakes(core, item) ? BatchVerdict::ahead : BatchVerdict::next;
+}
+
 // Settles what is known of each idempotent batch on a segment that a flip opened.
 Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
   for (Item& item : items) {
     if (item.answer || !item.has_producer || item.segment.generation == 0) continue;
-    if (overtakes(core, item)) {
-      item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
-      continue;
-    }
-    const PartitionView* partition = core.snapshot().partition(item.name, item.data->index);
-    if (!partition || !partition->producers) continue;
-    const auto known = partition->producers->find(item.batch.producer_id);
-    if (known == partition->producers->end()) continue;
-    const ProducerEntry entry = known->second;
-    switch (judge(item.batch, entry)) {
+    ProducerEntry entry;
+    switch (judge(core, item, entry)) {
       case BatchVerdict::next:
         break;
       case BatchVerdict::fenced:
@@ -438,30 +465,17 @@ Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
         break;
       case BatchVerdict::duplicate: {
         ++core.worker().counters.duplicates_answered;
-        const VirtualLog log = partition->log;
+        const VirtualLog log = core.snapshot().partition(item.name, item.data->index)->log;
         const Offset offset =
             co_await find_landed_batch(core, request, item.name, item.data->index, log, item.batch, entry.generation);
         item.answer = refused(item.data->index, ErrorCode::NONE);
         item.answer->base_offset = offset;
         break;
       }
-      case BatchVerdict::ahead: {
-        const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id,
-                                           item.segment.generation};
-        if (core.established.contains(key)) break;
-        const bool present =
-            co_await producer_present(core, request, item.name, item.data->index, item.to,
-                                      wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation));
-        const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
-        const bool given_up = core.now() - since >= core.options().limits.missing_batch_ms;
-        if (present || given_up) {
-          core.established.insert(key);
-          core.missing_since.erase(key);
-        } else {
+      case BatchVerdict::ahead:
+        if (!co_await may_go_ahead(core, request, item))
           item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
-        }
         break;
-      }
     }
   }
 }
@@ -475,17 +489,21 @@ Task<> handle_produce(SessionCore& core, Request& request) {
   if (!asked) co_return core.close("malformed Produce request");
 
   const std::vector<std::string> routes = routes_of(core.snapshot(), request.version(), *asked);
+  std::vector<Item> items;
   std::optional<SessionCore::HoldGuard> hold;
   const Millis deadline = request.arrived_at + core.options().limits.hold_ms;
   while (any_fenced(core.snapshot(), routes)) {
     if (!hold) hold.emplace(core, routes);
-    if (core.now() >= deadline && asked->acks != 0)
+    if (core.now() >= deadline && asked->acks != 0) {
+      plan(core, request, *asked, items);
+      for (Item& item : items) item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+      note_verdicts(core, items);
       co_return core.reply_error(request, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    }
     SessionCore::Changed changed(core, asked->acks != 0 ? deadline : core.now() + core.options().limits.hold_ms);
     co_await changed;
   }
 
-  std::vector<Item> items;
   plan(core, request, *asked, items);
   co_await settle(core, request, items);
   // What was awaited may have taken a while: a fence that came meanwhile holds this request like any other, and a whole

@@ -186,8 +186,9 @@ class SessionCore {
   std::set<ProducerKey> established;
   // Since when a batch of a producer has been refused because one before it is missing.
   std::map<ProducerKey, Millis> missing_since;
-  // Those whose first batch on that segment was refused, by its sequence: what follows it must not overtake it, for a
-  // broker takes any first sequence from a producer that it does not know.
+  // Those whose first batch was refused, by its sequence, under generation 0: what follows it must not overtake it, on
+  // this segment or on one that a flip opens meanwhile, for a broker takes any first sequence from a producer that it
+  // does not know.
   std::map<ProducerKey, std::int32_t> refused_first;
   std::map<std::pair<std::string, PartitionIndex>, Offset> shown_high_watermark;
   std::string software_name, software_version;

@@ -200,7 +200,9 @@ class Producer : public Client {
       if (answer && !row) world_.checks.violated(name_ + ": " + to_string(place) + " is missing in the Produce answer");
       settle(place, id, row);
     }
-    pump();
+    if (answer) return pump();
+    // As real clients do: all requests of a lost connection are settled before anything is sent.
+    world_.events.after(0, [this] { pump(); });
   }
 
   const ProduceResponse::PartitionProduceResponse* row_of(const ProduceResponse& answer, const Place& place) const {

@@ -88,7 +88,12 @@ struct SessionScript : ::testing::Test {
     session->on_client_bytes(request_frame(api, version, correlation, "test", body), now);
   }
   void produce(std::int32_t correlation, std::int16_t acks = -1) {
-    const Bytes batch = build_batch({{now, std::nullopt, "value"}});
+    produce_batch(correlation, acks, build_batch({{now, std::nullopt, "value"}}));
+  }
+  void produce_idempotent(std::int32_t correlation, std::int32_t sequence) {
+    produce_batch(correlation, -1, build_batch({{now, std::nullopt, "value"}}, 4000, 0, sequence));
+  }
+  void produce_batch(std::int32_t correlation, std::int16_t acks, const Bytes& batch) {
     ProduceRequest request;
     request.acks = acks;
     request.timeout_ms = 1'000;
@@ -112,10 +117,13 @@ struct SessionScript : ::testing::Test {
     }
     return 0;
   }
-  void answer_produce(Cluster cluster, std::int32_t correlation, Offset base_offset) {
+  void answer_produce(Cluster cluster, std::int32_t correlation, Offset base_offset,
+                      ErrorCode error = ErrorCode::NONE) {
     ProduceResponse response;
     response.responses.emplace_back().name = "orders";
-    response.responses[0].partition_responses.emplace_back().base_offset = base_offset;
+    auto& row = response.responses[0].partition_responses.emplace_back();
+    row.base_offset = base_offset;
+    row.error_code = static_cast<std::int16_t>(error);
     session->on_upstream_bytes(
         upstream_to(cluster),
         response_frame(ApiKey::Produce, produce_version, correlation, encode(response, produce_version)), now);
@@ -192,6 +200,43 @@ TEST_F(SessionScript, AHeldWriteIsRefusedWhenTheHoldIsOver) {
   EXPECT_EQ(answer->error_code, static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER));
   EXPECT_TRUE(io.upstreams.empty());
   EXPECT_EQ(load().held, 0);
+}
+
+// The first batch of a new producer was refused, a flip came, the second was held by its fence: a broker takes any
+// first sequence from a producer that it does not know, and would then refuse the first for good.
+TEST_F(SessionScript, AHeldBatchDoesNotOvertakeTheRefusedFirstOne) {
+  begin(snapshot(on_source(), RoutePhase::open));
+  produce_idempotent(3, 0);
+  const auto first = at_broker(Cluster::source);
+  ASSERT_TRUE(first);
+  answer_produce(Cluster::source, first->correlation_id, -1, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+  EXPECT_EQ(next_produce_answer()->error_code, static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+  session->on_snapshot(snapshot(on_source(), RoutePhase::fenced), now);
+  produce_idempotent(4, 1);
+  session->on_snapshot(snapshot(on_target(), RoutePhase::open), now);
+
+  const auto question = at_broker(Cluster::target);
+  ASSERT_TRUE(question);
+  ASSERT_EQ(question->api, ApiKey::DescribeProducers);
+  DescribeProducersResponse nobody;
+  nobody.topics.emplace_back().partitions.emplace_back();
+  session->on_upstream_bytes(
+      upstream_to(Cluster::target),
+      response_frame(ApiKey::DescribeProducers, 0, question->correlation_id, encode(nobody, Version{0})), now);
+  const auto refused = next_produce_answer();
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->error_code, static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+
+  produce_idempotent(5, 0);
+  const auto again = at_broker(Cluster::target);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->api, ApiKey::Produce);
+  answer_produce(Cluster::target, again->correlation_id, 40);
+  EXPECT_EQ(next_produce_answer()->base_offset, 100);
+  produce_idempotent(6, 1);
+  const auto second = at_broker(Cluster::target);
+  ASSERT_TRUE(second) << "nothing is missing any more";
+  EXPECT_EQ(second->api, ApiKey::Produce);
 }
 
 TEST_F(SessionScript, AHeldWriteWhoseClientLeftIsNeverSent) {

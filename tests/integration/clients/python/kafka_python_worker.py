@@ -1,5 +1,7 @@
 """kafka-python."""
 
+import logging
+
 import worker_io
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
@@ -80,6 +82,8 @@ def consume(args, out):
 
 
 def main():
+    # What a run that never got going did instead stands in its log.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     args = worker_io.options()
     out = worker_io.Output(args.out)
     (produce if args.verb == "produce" else consume)(args, out)
