@@ -143,13 +143,32 @@ Bytes explained(const Request& request, Bytes body, Cluster cluster, bool done_e
   return body;
 }
 
-// Replica assignments name real brokers, and the two clusters have different ones.
+// Throttles of replication list partition:broker pairs; "*" means all and names none.
+template <class Configs>
+bool throttles_brokers(const Configs& configs) {
+  return std::any_of(configs.begin(), configs.end(), [](const auto& config) {
+    return config.name.find("throttled.replicas") != std::string::npos && config.value && !config.value->empty() &&
+           *config.value != "*";
+  });
+}
+
+template <class T>
+bool alters_throttles(const Request& request) {
+  const auto asked = decode<T>(request.body(), request.version());
+  return asked && std::any_of(asked->resources.begin(), asked->resources.end(),
+                              [](const auto& r) { return throttles_brokers(r.configs); });
+}
+
+// Replica assignments and throttles name real brokers, and the two clusters have different ones.
 bool names_brokers(const Request& request) {
   if (request.api() == ApiKey::CreateTopics) {
     const auto asked = decode<CreateTopicsRequest>(request.body(), request.version());
     return asked && std::any_of(asked->topics.begin(), asked->topics.end(),
-                                [](const auto& t) { return !t.assignments.empty(); });
+                                [](const auto& t) { return !t.assignments.empty() || throttles_brokers(t.configs); });
   }
+  if (request.api() == ApiKey::AlterConfigs) return alters_throttles<AlterConfigsRequest>(request);
+  if (request.api() == ApiKey::IncrementalAlterConfigs)
+    return alters_throttles<IncrementalAlterConfigsRequest>(request);
   if (request.api() == ApiKey::CreatePartitions) {
     const auto asked = decode<CreatePartitionsRequest>(request.body(), request.version());
     return asked && std::any_of(asked->topics.begin(), asked->topics.end(),

@@ -294,6 +294,32 @@ TEST_F(SessionScript, UnansweredWritesAreConfirmedUnderAFence) {
   EXPECT_EQ(next_answer(), std::nullopt);
 }
 
+TEST_F(SessionScript, AThrottleThatNamesBrokersIsRefused) {
+  auto s = snapshot(on_source(), RoutePhase::open);
+  s->announced[ApiKey::IncrementalAlterConfigs] = {0, 1};
+  begin(s);
+  const auto alter = [this](std::int32_t correlation, const std::string& value) {
+    IncrementalAlterConfigsRequest request;
+    auto& resource = request.resources.emplace_back();
+    resource.resource_type = 2;
+    resource.resource_name = "orders";
+    auto& config = resource.configs.emplace_back();
+    config.name = "leader.replication.throttled.replicas";
+    config.value = value;
+    ask(ApiKey::IncrementalAlterConfigs, 1, correlation, encode(request, 1));
+  };
+  alter(3, "0:2,1:4");
+  EXPECT_FALSE(at_broker(Cluster::source)) << "2 and 4 are virtual brokers";
+  const auto frame = io.to_client.next();
+  ASSERT_TRUE(frame);
+  const auto header = parse_response_header(*frame, ApiKey::IncrementalAlterConfigs, 1);
+  const auto answer = decode<IncrementalAlterConfigsResponse>(BytesView(*frame).substr(header->body_at), 1);
+  ASSERT_TRUE(answer && answer->responses.size() == 1);
+  EXPECT_EQ(answer->responses[0].error_code, static_cast<std::int16_t>(ErrorCode::INVALID_REQUEST));
+  alter(4, "*");
+  EXPECT_TRUE(at_broker(Cluster::source)) << "all replicas: true on both clusters";
+}
+
 TEST_F(SessionScript, ADrainAnswersWhatIsInFlightAndTakesNothingNew) {
   begin(snapshot(on_source(), RoutePhase::open));
   produce(3);
