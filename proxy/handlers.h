@@ -14,6 +14,7 @@ Task<> handle_describe_topic_partitions(SessionCore& core, Request& request);
 Task<> handle_find_coordinator(SessionCore& core, Request& request);
 Task<> handle_produce(SessionCore& core, Request& request);
 Task<> handle_fetch(SessionCore& core, Request& request);
+Task<> handle_session_fetch(SessionCore& core, Request& request, const protocol::FetchRequest& asked);
 Task<> handle_list_offsets(SessionCore& core, Request& request);
 Task<> handle_offset_for_leader_epoch(SessionCore& core, Request& request);
 Task<> handle_delete_records(SessionCore& core, Request& request);

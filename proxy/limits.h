@@ -24,6 +24,8 @@ struct Limits {
   // A batch whose predecessor never comes (its state expired on the old home, say) is refused this long, then taken as
   // a broker takes any first batch of a producer that it does not know: clients resend in order, so it would have come.
   Millis missing_batch_ms = 5'000;
+  // Partitions of a fetch session (about 1 MB of memory per connection): a larger one is not handed through.
+  std::size_t fetch_session_partitions = 10'000;
   // How long a metadata request waits for a fresh image before it is answered from the last one.
   Millis image_wait_ms = 2'000;
   // Writes in flight when their client left are awaited this long for the flip's drain.

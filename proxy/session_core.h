@@ -14,6 +14,7 @@
 #include "protocol/codec.h"
 #include "protocol/error_code.h"
 #include "protocol/frame.h"
+#include "proxy/fetch_session.h"
 #include "proxy/session.h"
 #include "proxy/task.h"
 
@@ -104,6 +105,12 @@ class SessionCore {
   // own_node or whichever broker of that cluster answers.
   NodeId some_node(Cluster cluster) const { return own_node(cluster).value_or(any_node); }
 
+  // The connection to that broker; 0 while there is none.
+  UpstreamId upstream_id(Cluster cluster, NodeId node) const {
+    const auto found = upstream_of_.find({cluster, node});
+    return found == upstream_of_.end() ? 0 : found->second;
+  }
+
   // Sends a request with this client's own client id. Calls to one node leave in order.
   Call send(const Request& origin, Cluster cluster, NodeId node, ApiKey api, Version version, BytesView body);
   // The client's request as it came, moved out of `request`.
@@ -191,6 +198,7 @@ class SessionCore {
   // does not know.
   std::map<ProducerKey, std::int32_t> refused_first;
   std::map<std::pair<std::string, PartitionIndex>, Offset> shown_high_watermark;
+  std::optional<FetchSession> fetch_session;
   std::string software_name, software_version;
 
  private:

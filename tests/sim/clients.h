@@ -138,6 +138,7 @@ std::unique_ptr<Client> make_producer(ClientWorld& world, std::string name, Prod
 
 struct ConsumerOptions {
   std::vector<Place> places;
+  bool keeps_sessions = false;  // fetch sessions (KIP-227); else it asks in full, whatever the answer grants
 };
 // Reads every partition from 0 to its end.
 std::unique_ptr<Client> make_consumer(ClientWorld& world, std::string name, ConsumerOptions options);

@@ -19,7 +19,8 @@ bool retriable(std::int16_t error) {
 
 class Consumer : public Client {
  public:
-  Consumer(ClientWorld& world, std::string name, ConsumerOptions options) : Client(world, std::move(name)) {
+  Consumer(ClientWorld& world, std::string name, ConsumerOptions options)
+      : Client(world, std::move(name)), keeps_sessions_(options.keeps_sessions) {
     for (const Place& place : options.places) positions_[place] = {};
   }
 
@@ -54,6 +55,26 @@ class Consumer : public Client {
     std::shared_ptr<ClientConnection> shown_by;
   };
 
+  // As the Java client's FetchSessionHandler, one per broker; it outlives the connection.
+  struct Asked {
+    Offset at;
+    std::int32_t max_bytes;
+    LeaderEpoch epoch;
+    bool operator==(const Asked&) const = default;
+  };
+  struct FetchSession {
+    std::int32_t id = 0;
+    std::int32_t epoch = 0;  // of the next request
+    std::map<Place, Asked> places;
+
+    // After a failed request: the next one is full, and closes what there may still be.
+    void close_next() {
+      epoch = 0;
+      places.clear();
+    }
+    void begin_anew() { *this = {}; }
+  };
+
   void pump() {
     std::map<NodeId, std::vector<Place>> by_leader;
     for (auto& [place, position] : positions_) {
@@ -70,45 +91,127 @@ class Consumer : public Client {
       if (!to) {
         refresh(backoff);
       } else if (to->in_flight() == 0) {
-        fetch(to, places);
+        fetch(node, to, places);
       }
     }
   }
 
-  void fetch(const std::shared_ptr<ClientConnection>& to, const std::vector<Place>& places) {
+  static void add_place(FetchRequest& request, const Place& place, const Uuid& id, const Asked& asked) {
+    if (request.topics.empty() || request.topics.back().topic != place.topic) {
+      request.topics.emplace_back().topic = place.topic;
+      request.topics.back().topic_id = id;
+    }
+    auto& row = request.topics.back().partitions.emplace_back();
+    row.partition = place.partition;
+    row.fetch_offset = asked.at;
+    row.partition_max_bytes = asked.max_bytes;
+    row.current_leader_epoch = asked.epoch;
+  }
+
+  void forget_place(FetchRequest& request, const Place& place) {
+    auto& row = request.forgotten_topics_data.emplace_back();
+    row.topic = place.topic;
+    row.topic_id = id_of(place.topic);
+    row.partitions.push_back(place.partition);
+  }
+
+  void fill(FetchRequest& request, FetchSession& session, const std::map<Place, Asked>& wanted) {
+    if (keeps_sessions_) {
+      request.session_id = session.id;
+      request.session_epoch = session.epoch;
+    }
+    const bool incremental = keeps_sessions_ && session.epoch > 0;
+    for (const auto& [place, asked] : wanted) {
+      const auto known = session.places.find(place);
+      if (incremental && known != session.places.end() && known->second == asked) continue;
+      add_place(request, place, id_of(place.topic), asked);
+    }
+    if (!keeps_sessions_) return;
+    for (const auto& [place, asked] : session.places) {
+      if (!wanted.contains(place)) forget_place(request, place);
+    }
+    session.places = wanted;
+  }
+
+  void fetch(NodeId node, const std::shared_ptr<ClientConnection>& to, const std::vector<Place>& places) {
     FetchRequest request;
     request.replica_id = -1;
     request.max_wait_ms = 200;
     request.min_bytes = 1;
     request.max_bytes = static_cast<std::int32_t>(world_.random.between(300, 20'000));
-    request.session_epoch = world_.random.one_in(2) ? 0 : -1;
+    request.session_epoch = !keeps_sessions_ && world_.random.one_in(2) ? 0 : -1;
+    FetchSession& session = sessions_[node];
+    std::map<Place, Asked> wanted;
     for (const Place& place : places) {
-      if (request.topics.empty() || request.topics.back().topic != place.topic) {
-        request.topics.emplace_back().topic = place.topic;
-        request.topics.back().topic_id = id_of(place.topic);
-      }
-      auto& row = request.topics.back().partitions.emplace_back();
-      row.partition = place.partition;
-      row.fetch_offset = positions_[place].at;
-      row.partition_max_bytes = static_cast<std::int32_t>(world_.random.between(100, 5'000));
-      row.current_leader_epoch = leader_of(place)->epoch;
+      // A session keeps what does not change.
+      const auto max_bytes = keeps_sessions_ ? 3'000 : static_cast<std::int32_t>(world_.random.between(100, 5'000));
+      wanted[place] = {positions_[place].at, max_bytes, leader_of(place)->epoch};
       positions_[place].asked = true;
     }
-    call<FetchResponse>(to, version_, request, [this, places, to](auto answer) {
+    fill(request, session, wanted);
+    const bool incremental = request.session_epoch > 0;
+    call<FetchResponse>(to, version_, request, [this, places, to, node, incremental](auto answer) {
       for (const Place& place : places) {
         positions_[place].asked = false;
         positions_[place].waiting = !answer;
       }
-      if (answer) take(*answer, to);
-      if (!answer || answer->error_code != 0) return refresh(backoff);
+      FetchSession& session = sessions_[node];
+      if (!answer) {
+        session.close_next();
+        return refresh(backoff);
+      }
+      if (follow_session(session, *answer, incremental)) take(*answer, to);
       pump();
     });
   }
 
+  // False when the answer is not to be read.
+  bool follow_session(FetchSession& session, const FetchResponse& answer, bool incremental) {
+    constexpr std::int16_t not_found = 70;
+    if (answer.error_code != 0) {
+      // The arithmetic is right here: no other word about a session is true.
+      if (!incremental || answer.error_code != not_found) {
+        world_.checks.violated(name_ + ": Fetch answered as a whole with error " + std::to_string(answer.error_code));
+      }
+      session.begin_anew();
+      return false;
+    }
+    if (!keeps_sessions_) return true;
+    if (!answer_fits(session, answer, incremental)) {
+      session.begin_anew();
+      return false;
+    }
+    if (answer.session_id == 0) {
+      session.begin_anew();
+    } else if (incremental) {
+      ++session.epoch;
+      world_.checks.count_incremental_fetch();
+    } else {
+      session.id = answer.session_id;
+      session.epoch = 1;
+    }
+    return true;
+  }
+
+  bool answer_fits(const FetchSession& session, const FetchResponse& answer, bool incremental) {
+    std::size_t count = 0;
+    for (const auto& topic : answer.responses) {
+      const auto name = version_ >= 13 ? name_of(topic.topic_id) : std::optional(topic.topic);
+      for (const auto& row : topic.partitions) {
+        ++count;
+        if (name && session.places.contains({*name, row.partition_index})) continue;
+        world_.checks.violated(name_ + ": Fetch answer about a partition that is not in its session");
+        return false;
+      }
+    }
+    if (incremental && answer.session_id != 0 && answer.session_id != session.id)
+      world_.checks.violated(name_ + ": an incremental Fetch answer of another session");
+    if (incremental || count == session.places.size()) return true;
+    world_.checks.violated(name_ + ": a full Fetch answer leaves partitions out");
+    return false;
+  }
+
   void take(const FetchResponse& answer, const std::shared_ptr<ClientConnection>& from) {
-    if (answer.error_code != 0)
-      return world_.checks.violated(name_ + ": Fetch answered as a whole with error " +
-                                    std::to_string(answer.error_code));
     for (const auto& topic : answer.responses) {
       const auto name = version_ >= 13 ? name_of(topic.topic_id) : std::optional(topic.topic);
       if (!name) {
@@ -188,6 +291,8 @@ class Consumer : public Client {
     });
   }
 
+  const bool keeps_sessions_;
+  std::map<NodeId, FetchSession> sessions_;
   Version version_ = 4;
   std::map<Place, Position> positions_;
 };

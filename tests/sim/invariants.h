@@ -51,6 +51,8 @@ class Invariants {
   void check_history(const std::vector<Place>& places, const std::vector<std::string>& consumers);
 
   std::uint64_t acknowledged_count() const { return acknowledged_; }
+  void count_incremental_fetch() { ++incremental_fetches_; }
+  std::uint64_t incremental_fetches() const { return incremental_fetches_; }
 
  private:
   struct Record {
@@ -89,7 +91,7 @@ class Invariants {
   std::map<std::pair<std::string, Place>, std::set<Offset>> seen_;
   std::set<std::string> strangers_;
   std::set<Place> compacted_;
-  std::uint64_t acknowledged_ = 0;
+  std::uint64_t acknowledged_ = 0, incremental_fetches_ = 0;
 
   std::string cluster_id_;
   std::map<std::string, Uuid> topic_ids_;

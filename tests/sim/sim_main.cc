@@ -44,13 +44,14 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: simulate [--seeds FROM..TO | --seed N] [--verbose]\n");
     return 2;
   }
-  std::uint64_t failed = 0, steps = 0, acknowledged = 0;
+  std::uint64_t failed = 0, steps = 0, acknowledged = 0, incremental = 0;
   int flips = 0, refused = 0, proxies = 0;
   const auto began = std::chrono::steady_clock::now();
   for (std::uint64_t seed = args.from; seed <= args.to; ++seed) {
     const auto verdict = crossover::sim::simulate(seed, args.verbose);
     steps += verdict.steps;
     acknowledged += verdict.acknowledged;
+    incremental += verdict.incremental_fetches;
     flips += verdict.flips_done;
     refused += verdict.flips_failed;
     proxies += verdict.proxies;
@@ -64,9 +65,10 @@ int main(int argc, char** argv) {
   const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   const auto seeds = static_cast<double>(args.to - args.from + 1);
   std::printf(
-      "%.0f seeds, %llu failed; %llu events, %llu records acknowledged, %d flips done, %d failed, %d proxies; %.1f ms "
-      "per seed\n",
+      "%.0f seeds, %llu failed; %llu events, %llu records acknowledged, %llu incremental fetches, %d flips done, "
+      "%d failed, %d proxies; %.1f ms per seed\n",
       seeds, static_cast<unsigned long long>(failed), static_cast<unsigned long long>(steps),
-      static_cast<unsigned long long>(acknowledged), flips, refused, proxies, took * 1e3 / seeds);
+      static_cast<unsigned long long>(acknowledged), static_cast<unsigned long long>(incremental), flips, refused,
+      proxies, took * 1e3 / seeds);
   return failed == 0 ? 0 : 1;
 }

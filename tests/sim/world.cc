@@ -85,6 +85,7 @@ class World {
     verdict_.violations = checks_.violations();
     verdict_.steps = events_.steps();
     verdict_.acknowledged = checks_.acknowledged_count();
+    verdict_.incremental_fetches = checks_.incremental_fetches();
     return verdict_;
   }
 
@@ -169,7 +170,7 @@ class World {
     }
     for (std::int64_t i = random_.between(1, 2); i > 0; --i) {
       consumers_.push_back("consumer-" + std::to_string(i));
-      add(make_consumer(clients_world_, consumers_.back(), {places_}));
+      add(make_consumer(clients_world_, consumers_.back(), {places_, random_.one_in(2)}));
     }
     if (random_.one_in(2)) add(make_committer(clients_world_, "group"));
     add(make_watcher(clients_world_, "watcher"));

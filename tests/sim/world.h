@@ -11,7 +11,7 @@ namespace crossover::sim {
 struct Verdict {
   std::vector<std::string> violations;
   std::uint64_t steps = 0;
-  std::uint64_t acknowledged = 0;
+  std::uint64_t acknowledged = 0, incremental_fetches = 0;
   int flips_done = 0, flips_failed = 0, proxies = 0;
 };
 
