@@ -163,7 +163,7 @@ Bytes request_body(const protocol::Message& message, Version version, Dice& dice
                                    [&key](const auto& a, const auto& b) { return key(a) == key(b); }),
                        fetch.topics.end());
     for (auto& topic : fetch.topics) topic.partitions.resize(1);
-    fetch.session_epoch = dice.one_in(8) ? 3 : -1;
+    fetch.session_epoch = dice.one_in(8) ? 3 : dice.one_in(2) ? 0 : -1;
     fetch.max_bytes = 1 << 20;
     return protocol::encode(fetch, version);
   }
