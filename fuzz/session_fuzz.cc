@@ -52,7 +52,9 @@ class Driver : public proxy::SessionIo {
   void close_upstream(proxy::UpstreamId id) override { upstreams.erase(id); }
   void arm_timer(proxy::Millis) override {}
   void want_image(Cluster, proxy::Millis) override {}
+  void want_predecessors(std::uint64_t wait, Cluster, std::string_view) override { waiting = wait; }
 
+  std::uint64_t waiting = 0;
   bool closed = false;
   std::map<proxy::UpstreamId, Upstream> upstreams;
   std::deque<std::int32_t> asked;  // correlation ids, in order; acks=0 has no answer
@@ -203,6 +205,8 @@ class Run {
       gone_ = true;
       return session_->on_client_closed(now_);
     }
+    if (driver_.waiting != 0 && now_ % 200 == 0)
+      return session_->on_predecessors_answered(std::exchange(driver_.waiting, 0), now_);
     session_->on_timer(now_);
   }
 

@@ -45,13 +45,6 @@ std::set<Cluster> all_homes(const Snapshot& snapshot) {
   return homes;
 }
 
-// The segment whose leaders are announced: while held requests are still being sent on, the one before.
-std::size_t announced_segment(const Snapshot& snapshot, const TopicView& topic, const PartitionView& partition) {
-  const std::size_t last = partition.log.segments().size() - 1;
-  const RouteView& route = snapshot.route_of(topic);
-  return (route.phase == RoutePhase::releasing || !route.opened) && last > 0 ? last - 1 : last;
-}
-
 struct VirtualPartition {
   std::int16_t error = 0;
   NodeId leader = -1;
@@ -68,7 +61,7 @@ std::vector<NodeId> map_nodes(const Snapshot& snapshot, Cluster cluster, const s
 }
 
 VirtualPartition virtual_partition(const Snapshot& snapshot, const TopicView& topic, const PartitionView& partition) {
-  const std::size_t at = announced_segment(snapshot, topic, partition);
+  const std::size_t at = snapshot.announced_segment(topic, partition);
   const Segment& segment = partition.log.segments()[at];
   const RealPartition& real = partition.real[index_of(segment.cluster)];
   VirtualPartition out;

@@ -480,6 +480,40 @@ Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
   }
 }
 
+// The first write of a session to a partition since a flip announced its own broker as the place to write: until then
+// the client wrote through the other cluster's brokers, and some of that may still be under way. What has sequences is
+// in order anyway, and is spared refusals.
+void look_for_predecessors(SessionCore& core, const Request& request, const std::vector<Item>& items) {
+  std::optional<Cluster> home;
+  if (core.preceded.size() >= core.options().limits.tracked_producers) core.preceded.clear();
+  for (const Item& item : items) {
+    const TopicView* topic = core.snapshot().topic(item.name);
+    const PartitionView* partition = core.snapshot().partition(item.name, item.data->index);
+    if (item.answer || !topic || !partition) continue;
+    const Segment& announced = partition->log.segments()[core.snapshot().announced_segment(*topic, *partition)];
+    if (announced.generation == 0 || !core.own_node(announced.cluster)) continue;
+    std::int32_t& generation = core.preceded[{item.name, item.data->index}];
+    if (std::exchange(generation, announced.generation) != announced.generation) home = announced.cluster;
+  }
+  if (home) core.ask_for_predecessors(request, *home);
+}
+
+// Plans, behind the client's own earlier writes through other brokers.
+Task<> prepare(SessionCore& core, Request& request, const ProduceRequest& asked, std::vector<Item>& items,
+               const std::vector<std::string>& routes) {
+  plan(core, request, asked, items);
+  look_for_predecessors(core, request, items);
+  const Millis deadline = core.now() + core.options().limits.predecessors_ms;
+  // Under a fence they are held as well: the time counts anew when it is over.
+  while (core.waits_for_predecessors() && !any_fenced(core.snapshot(), routes)) {
+    if (core.now() >= deadline) core.give_up_predecessors();
+    SessionCore::Changed changed(core, deadline);
+    if (core.waits_for_predecessors()) co_await changed;
+    plan(core, request, asked, items);
+  }
+  co_await settle(core, request, items);
+}
+
 }  // namespace
 
 Task<> handle_produce(SessionCore& core, Request& request) {
@@ -492,6 +526,11 @@ Task<> handle_produce(SessionCore& core, Request& request) {
   std::vector<Item> items;
   std::optional<SessionCore::HoldGuard> hold;
   const Millis deadline = request.arrived_at + core.options().limits.hold_ms;
+  if (any_fenced(core.snapshot(), routes)) {
+    // The flip's end lets all go at once, wherever they wait: what came before this is known only now.
+    plan(core, request, *asked, items);
+    look_for_predecessors(core, request, items);
+  }
   while (any_fenced(core.snapshot(), routes)) {
     if (!hold) hold.emplace(core, routes);
     if (core.now() >= deadline && asked->acks != 0) {
@@ -504,8 +543,7 @@ Task<> handle_produce(SessionCore& core, Request& request) {
     co_await changed;
   }
 
-  plan(core, request, *asked, items);
-  co_await settle(core, request, items);
+  co_await prepare(core, request, *asked, items, routes);
   // What was awaited may have taken a while: a fence that came meanwhile holds this request like any other, and a whole
   // flip that passed meanwhile leaves its plan behind.
   while (any_fenced(core.snapshot(), routes) || outdated(core.snapshot(), items)) {
@@ -514,8 +552,7 @@ Task<> handle_produce(SessionCore& core, Request& request) {
       SessionCore::Changed changed(core, core.now() + core.options().limits.hold_ms);
       co_await changed;
     }
-    plan(core, request, *asked, items);
-    co_await settle(core, request, items);
+    co_await prepare(core, request, *asked, items, routes);
   }
 
   for (const Item& item : items)

@@ -26,6 +26,9 @@ struct Limits {
   Millis missing_batch_ms = 5'000;
   // Partitions of a fetch session (about 1 MB of memory per connection): a larger one is not handed through.
   std::size_t fetch_session_partitions = 10'000;
+  // How long the first write at a new home waits for what its client had sent elsewhere before. Such writes take a few
+  // milliseconds; a broker that does not answer must not stop a partition whose own leader is well.
+  Millis predecessors_ms = 1'000;
   // How long a metadata request waits for a fresh image before it is answered from the last one.
   Millis image_wait_ms = 2'000;
   // Writes in flight when their client left are awaited this long for the flip's drain.

@@ -47,6 +47,7 @@ void SessionCore::on_client_bytes(BytesView data, Millis now) {
     request.header = std::move(*header);
     request.frame = std::move(*frame);
     request.arrived_at = now;
+    request.place = requests_seen_;
   }
   if (input_.broken()) {
     ++worker_.counters.malformed_requests;
@@ -135,6 +136,14 @@ void SessionCore::on_timer(Millis now) {
   finish_event();
 }
 
+void SessionCore::on_predecessors_answered(std::uint64_t wait, Millis now) {
+  now_ = now;
+  if (!waiting_ || wait != last_wait_) return;
+  waiting_ = false;
+  fire_waiters(true);
+  finish_event();
+}
+
 void SessionCore::drain(Millis now) {
   now_ = now;
   draining_ = true;
@@ -172,6 +181,32 @@ SessionInfo SessionCore::info() const {
 }
 
 // --- the order of requests ---
+
+std::uint64_t SessionCore::newest_write_elsewhere(Cluster home, std::string_view client_id, Millis asked_at) const {
+  if (client_id != client_id_) return 0;
+  if (options_.virtual_broker) {
+    const auto broker = snapshot_->brokers.find(*options_.virtual_broker);
+    if (broker != snapshot_->brokers.end() && broker->second.cluster == home) return 0;
+  }
+  const bool later = waiting_ && wait_since_ >= asked_at;
+  if (input_.buffered() > 0 && !closed_ && !draining_ && !later) return requests_seen_ + 1;
+  const auto newest = std::find_if(requests_.rbegin(), requests_.rend(), [later](const Request& r) {
+    return r.api() == ApiKey::Produce && !r.done && (!later || r.writes_in_flight > 0);
+  });
+  return newest == requests_.rend() ? 0 : newest->place;
+}
+
+bool SessionCore::owes_write(std::uint64_t up_to) const {
+  if (requests_seen_ < up_to && !closed_ && !draining_) return true;
+  return std::any_of(requests_.begin(), requests_.end(),
+                     [up_to](const Request& r) { return r.place <= up_to && r.api() == ApiKey::Produce && !r.done; });
+}
+
+void SessionCore::ask_for_predecessors(const Request& request, Cluster home) {
+  waiting_ = true;
+  wait_since_ = now_;
+  io_.want_predecessors(++last_wait_, home, request.header.client_id.value_or(""));
+}
 
 bool SessionCore::pump() {
   if (pumping_) return false;
@@ -460,6 +495,9 @@ void Session::on_snapshot(std::shared_ptr<const Snapshot> s, Millis now) {
 void Session::on_timer(Millis now) {
   impl_->on_timer(now);
 }
+void Session::on_predecessors_answered(std::uint64_t wait, Millis now) {
+  impl_->on_predecessors_answered(wait, now);
+}
 void Session::drain(Millis now) {
   impl_->drain(now);
 }
@@ -471,6 +509,12 @@ std::size_t Session::buffered_bytes() const {
 }
 SessionInfo Session::info() const {
   return impl_->info();
+}
+std::uint64_t Session::newest_write_elsewhere(Cluster home, std::string_view client_id, Millis asked_at) const {
+  return impl_->newest_write_elsewhere(home, client_id, asked_at);
+}
+bool Session::owes_write(std::uint64_t up_to) const {
+  return impl_->owes_write(up_to);
 }
 
 }  // namespace crossover::proxy

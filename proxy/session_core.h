@@ -61,7 +61,8 @@ struct Request {
   protocol::RequestHeader header;
   Bytes frame;  // without the size prefix
   Millis arrived_at = 0;
-  bool released = false;  // the next request may start
+  std::uint64_t place = 0;  // among the requests of the session, from 1
+  bool released = false;    // the next request may start
   bool done = false;
   bool answered = false;  // false with done: no answer is due (acks=0)
   int writes_in_flight = 0;
@@ -88,10 +89,13 @@ class SessionCore {
   void on_upstream_closed(UpstreamId id, Millis now);
   void on_snapshot(std::shared_ptr<const Snapshot> snapshot, Millis now);
   void on_timer(Millis now);
+  void on_predecessors_answered(std::uint64_t wait, Millis now);
   void drain(Millis now);
   bool finished() const;
   std::size_t buffered_bytes() const;
   SessionInfo info() const;
+  std::uint64_t newest_write_elsewhere(Cluster home, std::string_view client_id, Millis asked_at) const;
+  bool owes_write(std::uint64_t up_to) const;
 
   // --- for handlers ---
   const Snapshot& snapshot() const { return *snapshot_; }
@@ -135,7 +139,7 @@ class SessionCore {
   void close(std::string_view reason);
   bool closed() const { return closed_; }
 
-  // Resumes at the next snapshot or at the deadline, whichever is first.
+  // Resumes at the next snapshot, when predecessors are answered, or at the deadline, whichever is first.
   class Changed {
    public:
     Changed(SessionCore& core, Millis deadline) : core_(core), deadline_(deadline) {}
@@ -154,6 +158,11 @@ class SessionCore {
     Millis deadline_;
     std::coroutine_handle<> handle_;
   };
+
+  // Asks when the writes that the client sent elsewhere before are answered; Changed resumes when they are.
+  void ask_for_predecessors(const Request& request, Cluster home);
+  bool waits_for_predecessors() const { return waiting_; }
+  void give_up_predecessors() { waiting_ = false; }
 
   // Counts a request's writes into routes as in flight until it goes out of scope.
   class WriteGuard {
@@ -199,6 +208,8 @@ class SessionCore {
   std::map<ProducerKey, std::int32_t> refused_first;
   std::map<std::pair<std::string, PartitionIndex>, Offset> shown_high_watermark;
   std::optional<FetchSession> fetch_session;
+  // The segment of a partition, by its generation, for which this session has asked for predecessors.
+  std::map<std::pair<std::string, PartitionIndex>, std::int32_t> preceded;
   std::string software_name, software_version;
 
  private:
@@ -245,6 +256,9 @@ class SessionCore {
   bool paused_ = false;
   bool pumping_ = false;
   Millis linger_until_ = 0;
+  std::uint64_t last_wait_ = 0;  // for predecessors
+  Millis wait_since_ = 0;
+  bool waiting_ = false;  // that one is not answered yet
 
   std::map<UpstreamId, Upstream> upstreams_;
   std::map<std::pair<Cluster, NodeId>, UpstreamId> upstream_of_;

@@ -30,6 +30,12 @@ const PartitionView* Snapshot::partition(const std::string& name, PartitionIndex
   return &view->partitions[static_cast<std::size_t>(index)];
 }
 
+std::size_t Snapshot::announced_segment(const TopicView& topic, const PartitionView& partition) const {
+  const std::size_t last = partition.log.segments().size() - 1;
+  const RouteView& route = route_of(topic);
+  return (route.phase == RoutePhase::releasing || !route.opened) && last > 0 ? last - 1 : last;
+}
+
 NodeId Snapshot::to_virtual(Cluster cluster, NodeId real) const {
   const auto& ids = virtual_of[index_of(cluster)];
   const auto found = ids.find(real);

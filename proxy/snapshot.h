@@ -87,6 +87,8 @@ struct Snapshot {
   const TopicView* topic(const Uuid& virtual_id) const;
   const PartitionView* partition(const std::string& topic, PartitionIndex index) const;
   const RouteView& route_of(const TopicView& topic) const { return routes[topic.route]; }
+  // The segment whose leaders are announced: while held requests are still being sent on, the one before.
+  std::size_t announced_segment(const TopicView& topic, const PartitionView& partition) const;
   // -1 when that real broker has no virtual one (yet).
   NodeId to_virtual(Cluster cluster, NodeId real) const;
   // Versions to announce to clients; an API that is not announced is absent.

@@ -44,6 +44,12 @@ void Connection::on_snapshot(std::shared_ptr<const proxy::Snapshot> snapshot) {
   settle();
 }
 
+void Connection::on_predecessors_answered(std::uint64_t wait) {
+  if (retired_) return;
+  session_->on_predecessors_answered(wait, now_ms());
+  settle();
+}
+
 void Connection::drain() {
   if (retired_) return;
   session_->drain(now_ms());
@@ -117,6 +123,10 @@ void Connection::arm_timer(Millis at) {
 
 void Connection::want_image(proxy::Cluster cluster, Millis not_before) {
   worker_.want_image(cluster, not_before);
+}
+
+void Connection::want_predecessors(std::uint64_t wait, proxy::Cluster home, std::string_view client_id) {
+  worker_.want_predecessors(id_, wait, home, std::string(client_id));
 }
 
 // ---- what the sockets tell ----

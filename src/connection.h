@@ -23,6 +23,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
   void start();  // once, when it is owned
   void on_snapshot(std::shared_ptr<const proxy::Snapshot> snapshot);
+  void on_predecessors_answered(std::uint64_t wait);
   void drain();
   void abort(std::string_view reason);  // closes the client side at once
   // Regularly: ends connections that are of no use to anybody, and reads again when memory allows.
@@ -31,6 +32,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   std::uint64_t id() const { return id_; }
   std::size_t buffered() const { return buffered_; }
   proxy::SessionInfo info() const { return session_->info(); }
+  const proxy::Session& session() const { return *session_; }
   const std::string& peer() const { return peer_; }
 
  private:
@@ -45,6 +47,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void close_upstream(proxy::UpstreamId id) override;
   void arm_timer(proxy::Millis at) override;
   void want_image(proxy::Cluster cluster, proxy::Millis not_before) override;
+  void want_predecessors(std::uint64_t wait, proxy::Cluster home, std::string_view client_id) override;
 
   // Channel::Events
   void on_open(Channel& channel) override;

@@ -152,6 +152,9 @@ int Runtime::run() {
     workers_.push_back(
         std::make_unique<Worker>(worker_options(i), worker_upcalls(i), budget_, controller_->snapshot()));
   }
+  std::vector<Worker*> peers;
+  for (const auto& worker : workers_) peers.push_back(worker.get());
+  for (const auto& worker : workers_) worker->meet(peers);
   admin_ = std::make_unique<AdminServer>(
       *this, AdminServerOptions{config_.admin.listen, {config_.admin.allowed_hosts, now_ms}});
   if (const std::string error = admin_->start(); !error.empty()) {

@@ -20,6 +20,8 @@ constexpr auto tick = std::chrono::milliseconds(250);
 constexpr std::size_t read_buffer_bytes = 262'144;
 // The process-wide count is touched only when this worker's share moved by so much: it is one cache line for all.
 constexpr std::int64_t account_step_bytes = 65'536;
+// In two turns every socket is polled once for sure; the others are for what does not come in one read.
+constexpr int turns_to_read = 4;
 
 }  // namespace
 
@@ -37,6 +39,10 @@ Worker::Worker(Options options, Upcalls upcalls, std::shared_ptr<MemoryBudget> b
 
 Worker::~Worker() {
   stop();
+}
+
+void Worker::meet(std::vector<Worker*> peers) {
+  boost::asio::post(io_, [this, peers = std::move(peers)]() mutable { peers_ = std::move(peers); });
 }
 
 void Worker::start() {
@@ -132,6 +138,46 @@ void Worker::send_wants() {
   }
 }
 
+// All workers are asked, and the last to answer ends the wait. The count is touched on this worker's thread only.
+void Worker::want_predecessors(std::uint64_t connection, std::uint64_t wait, Cluster home, std::string client_id) {
+  const Millis asked_at = now_ms();
+  const auto missing = std::make_shared<std::size_t>(peers_.size());
+  const auto answered = [this, connection, wait, missing] {
+    boost::asio::post(io_, [this, connection, wait, missing] {
+      if (--*missing > 0) return;
+      const auto found = connections_.find(connection);
+      if (found != connections_.end()) found->second->on_predecessors_answered(wait);
+    });
+  };
+  for (Worker* peer : peers_) peer->await_writes({home, client_id, asked_at}, answered, turns_to_read);
+}
+
+// What the client sent before may still lie in sockets: the loop gets some turns to read it.
+void Worker::await_writes(WritesOf whose, std::function<void()> done, int turns) {
+  boost::asio::post(io_, [this, whose = std::move(whose), done = std::move(done), turns]() mutable {
+    if (turns == 0) return mark_writes(whose, std::move(done));
+    await_writes(std::move(whose), std::move(done), turns - 1);
+  });
+}
+
+void Worker::mark_writes(const WritesOf& whose, std::function<void()> done) {
+  std::vector<proxy::AwaitedWrites::Mark> marks;
+  for (const auto& [id, connection] : connections_) {
+    const auto newest = connection->session().newest_write_elsewhere(whose.home, whose.client_id, whose.asked_at);
+    if (newest > 0) marks.push_back({id, newest});
+  }
+  const Millis longest = options_.limits.hold_ms + options_.limits.predecessors_ms;
+  awaited_.add(std::move(marks), now_ms() + longest, std::move(done));
+}
+
+void Worker::check_writes() {
+  check_posted_ = false;
+  awaited_.check(now_ms(), [this](std::uint64_t connection) -> const proxy::Session* {
+    const auto found = connections_.find(connection);
+    return found == connections_.end() ? nullptr : &found->second->session();
+  });
+}
+
 void Worker::account(std::int64_t change) {
   unaccounted_ += change;
   if (std::abs(unaccounted_) < account_step_bytes) return;
@@ -151,6 +197,7 @@ bool same(const std::map<std::string, proxy::RouteLoad>& a, const std::map<std::
 
 // Reports of one turn of the loop become one: a fence touches many connections at once.
 void Worker::note_state() {
+  if (!awaited_.empty() && !std::exchange(check_posted_, true)) boost::asio::post(io_, [this] { check_writes(); });
   if (!flip_under_way_ || report_posted_ || same(state_.routes, reported_)) return;
   report_posted_ = true;
   boost::asio::post(io_, [this] { send_report(); });
@@ -176,6 +223,7 @@ void Worker::retire(Connection& connection) {
     connections_.erase(id);
     connection_count_.store(connections_.size(), std::memory_order_relaxed);
     ++totals_.closed;
+    check_writes();
   });
 }
 
@@ -189,6 +237,7 @@ void Worker::on_tick() {
     largest = std::max(largest, static_cast<std::int64_t>(connection->buffered()));
   }
   enforce_budget(over, largest);
+  check_writes();
   // What was found without a flip (unknown outcomes, late hold times) reaches the controller with the next tick.
   if (!state_.hold_times_ms.empty() || !same(state_.routes, reported_) ||
       state_.unknown_outcome_at != reported_unknown_) {

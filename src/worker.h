@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "proxy/controller.h"
+#include "proxy/predecessors.h"
 #include "proxy/session.h"
 #include "src/connection.h"
 
@@ -60,7 +61,8 @@ class Worker {
          std::shared_ptr<const proxy::Snapshot> snapshot);
   ~Worker();
 
-  // From any thread.
+  // From any thread. Peers are all workers of the process, this one too; each must be stopped before any is destroyed.
+  void meet(std::vector<Worker*> peers);
   void start();
   void stop();  // and wait for the thread
   void adopt(int fd, std::optional<proxy::NodeId> virtual_broker, std::string peer);
@@ -75,6 +77,7 @@ class Worker {
   // For connections, on the worker's thread.
   std::vector<config::HostPort> addresses(proxy::Cluster cluster, proxy::NodeId node);
   void want_image(proxy::Cluster cluster, proxy::Millis not_before);
+  void want_predecessors(std::uint64_t connection, std::uint64_t wait, proxy::Cluster home, std::string client_id);
   void account(std::int64_t change);
   void note_state();  // after an event: routes may have changed
   void retire(Connection& connection);
@@ -82,6 +85,15 @@ class Worker {
   void apply(std::shared_ptr<const proxy::Snapshot> snapshot);
   void send_report();
   void send_wants();
+  struct WritesOf {  // Session::newest_write_elsewhere
+    proxy::Cluster home;
+    std::string client_id;
+    proxy::Millis asked_at;
+  };
+  // From any thread: calls `done`, on this worker's thread, when the writes that count are answered.
+  void await_writes(WritesOf whose, std::function<void()> done, int turns);
+  void mark_writes(const WritesOf& whose, std::function<void()> done);
+  void check_writes();
   void on_tick();
   void enforce_budget(bool over, std::int64_t largest);
 
@@ -103,6 +115,9 @@ class Worker {
   std::map<std::string, proxy::RouteLoad> reported_;
   decltype(proxy::WorkerState::unknown_outcome_at) reported_unknown_;
   std::array<std::optional<proxy::Millis>, 2> wants_;
+  std::vector<Worker*> peers_{this};
+  proxy::AwaitedWrites awaited_;
+  bool check_posted_ = false;
   bool flip_under_way_ = false;
   bool report_posted_ = false;
   bool wants_posted_ = false;

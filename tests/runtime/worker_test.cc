@@ -12,7 +12,8 @@ namespace crossover::proxy {
 
 // 'e': echo. 'u': open an upstream to any broker and relay both ways. 'h': count as one held request until a snapshot
 // of revision 2 or more comes, then answer "r". 'b': count the bytes as a frame that is not complete. 'x': answer "bye"
-// and close. 't': answer "t" after 50 ms. 'w': ask for an image.
+// and close. 't': answer "t" after 50 ms. 'w': ask for an image. 'o': owe one write until more bytes come. 'p': ask for
+// predecessors and answer "p" when they are answered.
 class Session::Impl {
  public:
   SessionIo& io;
@@ -39,6 +40,7 @@ void Session::on_client_bytes(BytesView data, Millis now) {
   if (s.mode == 'b') s.partial += data.size();
   if (s.mode == 't') s.io.arm_timer(now + 50);
   if (s.mode == 'w') s.io.want_image(Cluster::target, now);
+  if (s.mode == 'p') s.io.want_predecessors(7, Cluster::target, "tester");
   if (s.mode == 'u') {
     if (first) s.io.open_upstream(1, Cluster::source, any_node);
     s.io.send_upstream(1, Bytes(data));
@@ -74,6 +76,9 @@ void Session::on_snapshot(std::shared_ptr<const Snapshot> snapshot, Millis) {
 void Session::on_timer(Millis) {
   impl_->io.send_to_client("t");
 }
+void Session::on_predecessors_answered(std::uint64_t wait, Millis) {
+  if (wait == 7) impl_->io.send_to_client("p");
+}
 void Session::drain(Millis) {
   impl_->io.close_client("drain");
 }
@@ -82,6 +87,12 @@ bool Session::finished() const {
 }
 std::size_t Session::buffered_bytes() const {
   return impl_->partial;
+}
+std::uint64_t Session::newest_write_elsewhere(Cluster home, std::string_view client_id, Millis) const {
+  return owes_write(3) && home == Cluster::target && client_id == "tester" ? 3 : 0;
+}
+bool Session::owes_write(std::uint64_t up_to) const {
+  return impl_->mode == 'o' && impl_->requests == 1 && up_to == 3;
 }
 SessionInfo Session::info() const {
   return {.peer = impl_->options.peer, .requests = impl_->requests};
@@ -222,6 +233,28 @@ TEST(Worker, timers_and_wishes_reach_their_ends) {
   ASSERT_TRUE(wish.send("w"));
   ASSERT_TRUE(bench.wants.wait([](const auto& all) { return !all.empty(); }));
   EXPECT_EQ(bench.wants.get()[0].first, Cluster::target);
+}
+
+TEST(Worker, a_write_waits_for_those_of_all_workers) {
+  Bench one, two;
+  one.worker->meet({one.worker.get(), two.worker.get()});
+  Socket owing_here = one.client(), owing_there = two.client(), waiting = one.client();
+  ASSERT_TRUE(owing_here.send("o") && owing_there.send("o"));
+  ASSERT_TRUE(two.totals.wait([](const auto& t) { return t.connections == 1; }));
+  ASSERT_TRUE(waiting.send("p"));
+  EXPECT_FALSE(waiting.readable(100ms));
+  ASSERT_TRUE(owing_there.send("o"));
+  EXPECT_FALSE(waiting.readable(100ms));
+  owing_here = Socket();  // one that is gone owes nothing
+  EXPECT_EQ(waiting.receive(1), "p");
+  one.worker->stop();
+}
+
+TEST(Worker, a_write_without_predecessors_does_not_wait) {
+  Bench bench;
+  Socket waiting = bench.client();
+  ASSERT_TRUE(waiting.send("p"));
+  EXPECT_EQ(waiting.receive(1), "p");
 }
 
 TEST(Worker, what_was_said_before_closing_arrives) {

@@ -160,6 +160,11 @@ Client::Version Client::version(ApiKey api, Version lowest, Version highest) {
   return static_cast<Version>(world_.random.between(low, std::max(low, high)));
 }
 
+bool Client::all_arrived() const {
+  return std::all_of(connections_.begin(), connections_.end(),
+                     [](const auto& entry) { return !entry.second || entry.second->all_arrived(); });
+}
+
 void Client::refresh(Micros delay) {
   if (refreshing_ || announced_.empty()) return;
   refreshing_ = true;

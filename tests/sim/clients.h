@@ -37,6 +37,7 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
   void close();
   bool closed() const { return closed_; }
   std::size_t in_flight() const { return waiting_.size(); }
+  bool all_arrived() const { return closed_ || (end_ ? end_->to_proxy->idle() : unsent_.empty()); }
 
  private:
   struct Waiting {
@@ -92,6 +93,8 @@ class Client {
   // The connection to that virtual broker; nullptr when it is not known.
   std::shared_ptr<ClientConnection> connection(NodeId node);
   void drop_connection(NodeId node);
+  // What this client sent on one connection reached the proxy before what it sends on another now.
+  bool all_arrived() const;
   void refresh(Micros delay = 0);
   Version version(ApiKey api, Version lowest, Version highest);
   const PartitionInfo* leader_of(const Place& place) const;
@@ -129,6 +132,8 @@ struct ProducerOptions {
   Delivery delivery = Delivery::idempotent;
   std::int16_t acks = -1;
   std::size_t in_flight = 5;
+  // Asks for metadata all the time and writes to a new leader at once, whatever is under way to the old one.
+  bool follows_at_once = false;
   std::vector<Place> places;
   Micros pause = 10 * one_ms;  // between batches, on average
   bool raises_epochs = false;

@@ -73,6 +73,7 @@ class Producer : public Client {
   }
   void on_metadata() override {
     for (auto& [place, queue] : queues_) queue.waiting = false;
+    if (options_.follows_at_once) refresh(world_.random.between(5, 60) * one_ms);
     pump();
   }
 
@@ -137,13 +138,21 @@ class Producer : public Client {
     const std::size_t flying = queue.in_flight();
     for (Batch& batch : queue.unacknowledged) {
       if (batch.in_flight) continue;
-      if (flying >= options_.in_flight) return nullptr;
+      if (flying >= (options_.follows_at_once ? 5 : options_.in_flight)) return nullptr;
       return batch.attempts == 0 || flying == 0 ? &batch : nullptr;
     }
     return nullptr;
   }
 
   void pump() {
+    if (options_.follows_at_once && !all_arrived()) {
+      if (!std::exchange(pump_due_, true))
+        world_.events.after(200, [this] {
+          pump_due_ = false;
+          pump();
+        });
+      return;
+    }
     bool sent = true;
     while (sent) {
       sent = false;
@@ -162,6 +171,7 @@ class Producer : public Client {
           refresh(backoff);
         } else if (to->in_flight() < options_.in_flight) {
           send(to, batches);
+          if (options_.follows_at_once) return pump();
           sent = true;
         }
       }
@@ -183,6 +193,9 @@ class Producer : public Client {
       data.records = batch->bytes;
       batch->in_flight = true;
       ++batch->attempts;
+      if (world_.log && options_.follows_at_once)
+        world_.log(name_ + " sends " + batch->values.front() + " to broker " +
+                   std::to_string(leader_of(place)->leader));
       sent.emplace_back(place, batch->id);
     }
     if (options_.acks == 0) {
@@ -226,8 +239,10 @@ class Producer : public Client {
       if (world_.log) world_.log("acknowledged " + batch->values.front() + " at " + std::to_string(row->base_offset));
       for (std::size_t i = 0; i < batch->values.size(); ++i) {
         const bool known = row->error_code == 0 && row->base_offset >= 0;
-        world_.checks.acknowledged(batch->values[i],
-                                   known ? std::optional(row->base_offset + static_cast<Offset>(i)) : std::nullopt);
+        // Without sequences, what is sent again may stand behind what was sent after it.
+        const bool ordered = options_.delivery == Delivery::idempotent || batch->attempts == 1;
+        world_.checks.acknowledged(
+            batch->values[i], known ? std::optional(row->base_offset + static_cast<Offset>(i)) : std::nullopt, ordered);
       }
       batches.erase(batch);
       return;
@@ -251,6 +266,7 @@ class Producer : public Client {
   Version version_ = 3;
   ProducerId id_ = -1;
   std::uint64_t next_batch_ = 1;
+  bool pump_due_ = false;
   std::map<Place, Queue> queues_;
 };
 

@@ -107,7 +107,7 @@ std::string Invariants::new_record(const std::string& producer, const Place& pla
   return value;
 }
 
-void Invariants::acknowledged(const std::string& value, std::optional<Offset> offset) {
+void Invariants::acknowledged(const std::string& value, std::optional<Offset> offset, bool ordered) {
   Record& record = records_.at(value);
   if (record.acknowledged) violated("acknowledged twice: " + value);
   record.acknowledged = true;
@@ -120,6 +120,7 @@ void Invariants::acknowledged(const std::string& value, std::optional<Offset> of
     violated("1/4: " + value + " was acknowledged at " + std::to_string(*offset) + ", where the open segments hold " +
              found.value_or("nothing"));
   }
+  if (!ordered) return;
   auto [at, first] = last_acknowledged_.try_emplace({record.producer, record.place}, record.order, *offset);
   if (first) return;
   const bool rising = (record.order > at->second.first) == (*offset > at->second.second);

@@ -35,7 +35,8 @@ class Invariants {
   void on_answer(std::uint64_t connection, ApiKey api, protocol::Version version, BytesView body);
   // The record's value, unique in the simulation.
   std::string new_record(const std::string& producer, const Place& place, Delivery delivery, const std::string& key);
-  void acknowledged(const std::string& value, std::optional<Offset> offset);
+  // `ordered`: it must stand on the right side of the producer's other records.
+  void acknowledged(const std::string& value, std::optional<Offset> offset, bool ordered = true);
   void gave_up(const std::string& value);
   void fetched(const std::string& consumer, const Place& place, Offset offset, LeaderEpoch epoch, const Bytes& value);
   void skipped(const std::string& consumer, const Place& place, Offset from, Offset to);

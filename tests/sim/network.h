@@ -24,7 +24,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   void close();  // what was sent before arrives first
   void cut();    // the receiver is gone: nothing arrives any more
   void pause(bool paused);
-  void stall(Micros time);  // what is under way takes that much longer
+  bool idle() const { return chunks_.empty(); }  // all that was sent has arrived
+  void stall(Micros time);                       // what is under way takes that much longer
 
  private:
   struct Chunk {

@@ -158,6 +158,7 @@ class World {
       options.delivery = Delivery::acknowledged;
       options.acks = random_.one_in(2) ? 1 : -1;
       options.in_flight = 1;
+      options.follows_at_once = random_.one_in(2);
       options.places = some_places();
       add(make_producer(clients_world_, "plain-" + std::to_string(i), options));
     }

@@ -29,6 +29,14 @@ class ProxyProcess::Connection : public proxy::SessionIo {
   }
   void arm_timer(Millis at) override;
   void want_image(Side side, Millis not_before) override { process_.want_image(side, not_before); }
+  void want_predecessors(std::uint64_t wait, Side home, std::string_view client_id) override {
+    process_.want_predecessors(worker_, id_, wait, home, std::string(client_id));
+  }
+  void on_predecessors_answered(std::uint64_t wait) {
+    session_->on_predecessors_answered(wait, now());
+    settle();
+  }
+  const proxy::Session& session() const { return *session_; }
 
   void on_snapshot(std::shared_ptr<const proxy::Snapshot> snapshot) {
     session_->on_snapshot(std::move(snapshot), now());
@@ -60,7 +68,8 @@ struct ProxyProcess::Worker {
   std::shared_ptr<const proxy::Snapshot> snapshot = std::make_shared<proxy::Snapshot>();
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections;
   std::uint64_t next_id = 1;
-  bool report_due = false, flip_under_way = false;
+  proxy::AwaitedWrites awaited;
+  bool report_due = false, flip_under_way = false, check_due = false;
   std::map<std::string, std::pair<std::int64_t, std::int64_t>> reported;
 };
 
@@ -153,6 +162,7 @@ void ProxyProcess::Connection::settle() {
   retired_ = true;
   process_.around_.events.after(0, process_.guarded([process = &process_, worker = worker_, id = id_] {
     process->workers_[worker]->connections.erase(id);
+    process->check_writes(worker);
   }));
 }
 
@@ -382,6 +392,8 @@ void ProxyProcess::apply(std::size_t at, std::shared_ptr<const proxy::Snapshot> 
 
 void ProxyProcess::note_state(std::size_t at) {
   Worker& worker = *workers_[at];
+  if (!worker.awaited.empty() && !std::exchange(worker.check_due, true))
+    around_.events.after(0, guarded([this, at] { check_writes(at); }));
   if (!worker.flip_under_way || worker.report_due) return;
   bool same = worker.reported.size() == states_[at].routes.size();
   for (const auto& [name, load] : states_[at].routes) {
@@ -391,6 +403,41 @@ void ProxyProcess::note_state(std::size_t at) {
   if (same) return;
   worker.report_due = true;
   around_.events.after(0, guarded([this, at] { report(at); }));
+}
+
+// Each worker sees the question, and the asking one each answer, some time later.
+void ProxyProcess::want_predecessors(std::size_t at, std::uint64_t connection, std::uint64_t wait, Side home,
+                                     const std::string& client_id) {
+  const Millis asked_at = around_.events.now_ms();
+  const auto missing = std::make_shared<std::size_t>(workers_.size());
+  const auto answered = [this, at, connection, wait, missing] {
+    around_.events.after(around_.random.between(5, 150), guarded([this, at, connection, wait, missing] {
+                           if (--*missing > 0) return;
+                           const auto found = workers_[at]->connections.find(connection);
+                           if (found != workers_[at]->connections.end()) found->second->on_predecessors_answered(wait);
+                         }));
+  };
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    around_.events.after(around_.random.between(5, 150), guarded([this, i, home, client_id, asked_at, answered] {
+                           std::vector<proxy::AwaitedWrites::Mark> marks;
+                           for (const auto& [id, peer] : workers_[i]->connections) {
+                             const auto newest = peer->session().newest_write_elsewhere(home, client_id, asked_at);
+                             if (newest > 0) marks.push_back({id, newest});
+                           }
+                           const proxy::Limits limits;
+                           const Millis until = around_.events.now_ms() + limits.hold_ms + limits.predecessors_ms;
+                           workers_[i]->awaited.add(std::move(marks), until, answered);
+                         }));
+  }
+}
+
+void ProxyProcess::check_writes(std::size_t at) {
+  Worker& worker = *workers_[at];
+  worker.check_due = false;
+  worker.awaited.check(around_.events.now_ms(), [&worker](std::uint64_t connection) -> const proxy::Session* {
+    const auto found = worker.connections.find(connection);
+    return found == worker.connections.end() ? nullptr : &found->second->session();
+  });
 }
 
 void ProxyProcess::report(std::size_t at) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "proxy/controller.h"
+#include "proxy/predecessors.h"
 #include "proxy/session.h"
 #include "tests/sim/network.h"
 
@@ -76,6 +77,9 @@ class ProxyProcess : public std::enable_shared_from_this<ProxyProcess> {
   void note_state(std::size_t worker);
   void tick(std::size_t worker);
   void want_image(Side side, Millis not_before);
+  void want_predecessors(std::size_t worker, std::uint64_t connection, std::uint64_t wait, Side home,
+                         const std::string& client_id);
+  void check_writes(std::size_t worker);
   void append(proxy::CallId id, Side side, Bytes record);
   void read_control(Side side);
   void arm_controller(Millis at);

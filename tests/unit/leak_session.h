@@ -71,6 +71,7 @@ class LeakSession : public proxy::SessionIo {
   void close_upstream(proxy::UpstreamId id) override { upstreams_.erase(id); }
   void arm_timer(proxy::Millis at) override { timer_ = at; }
   void want_image(Cluster, proxy::Millis) override {}
+  void want_predecessors(std::uint64_t wait, Cluster, std::string_view) override { wait_ = wait; }
 
  private:
   struct Upstream {
@@ -86,6 +87,10 @@ class LeakSession : public proxy::SessionIo {
 
   // False when nothing is left that could happen.
   bool step() {
+    if (const std::uint64_t wait = std::exchange(wait_, 0)) {
+      session_->on_predecessors_answered(wait, now_);
+      return true;
+    }
     if (due_.empty()) {
       if (timer_ < 0) return false;
       now_ = std::max(now_, std::exchange(timer_, -1));
@@ -123,6 +128,7 @@ class LeakSession : public proxy::SessionIo {
   std::shared_ptr<const proxy::Snapshot> snapshot_, next_;
   proxy::WorkerState worker_;
   proxy::Millis now_ = 1000, timer_ = -1;
+  std::uint64_t wait_ = 0;  // for predecessors: there are none
   bool lossy_ = false, sent_ = false;
   Outcome outcome_;
   protocol::FrameBuffer from_session_{1 << 26};
