@@ -2,6 +2,7 @@
 // against one session: no crash, memory that follows what arrived, and answers in the order of the requests.
 #include <deque>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "fuzz/fuzz_input.h"

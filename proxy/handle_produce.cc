@@ -1,6 +1,7 @@
 // Produce: held while fenced, split by home and leader, producer ids tagged, first batches after a flip in order,
 // retries of what landed before the flip answered as the duplicates they are.
 #include <algorithm>
+#include <utility>
 
 #include "protocol/messages.h"
 #include "protocol/record_batch.h"

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "protocol/frame.h"
 #include "proxy/session.h"
