@@ -23,6 +23,7 @@ void Controller::Impl::start(Millis now) {
   for (const Cluster c : both_clusters) spawn(keep_lease(c));
   spawn(keep_records());
   spawn(watch_strangers());
+  for (const Cluster c : both_clusters) spawn(claim(c));
   spawn(finish_open_flips());
   settle();
 }
@@ -175,6 +176,29 @@ Task<Controller::Impl::Written> Controller::Impl::append(Cluster log, Encode enc
   co_return *outcome ? Written::accepted : Written::ignored;
 }
 
+constexpr Millis claim_ms = 2'000, claim_pause_ms = 100;
+
+// A process that ended in the middle of a flip may have sent a record that arrives only after its successor has read
+// the log to its end. Once a record of our own stands behind what we read, that one names the wrong predecessor.
+Task<> Controller::Impl::claim(Cluster log) {
+  const std::size_t at = index_of(log);
+  const Encode encode = [](const control_record::Chain& chain) { return control_record::nothing(chain); };
+  for (;;) {
+    Until readable(
+        *this, [this, at] { return caught_up_[at] && images_[at]->reachable; }, std::numeric_limits<Millis>::max());
+    co_await readable;
+    // A newer proxy writes there: this one only follows, and drives nothing.
+    if (logs_[at].newer_seen()) break;
+    const Written written = co_await append(log, encode, now_ + claim_ms);
+    if (written == Written::accepted) break;
+    Until again(
+        *this, [] { return false; }, now_ + claim_pause_ms);
+    co_await again;
+  }
+  claimed_[at] = true;
+  publish();
+}
+
 Task<bool> Controller::Impl::append_part(Cluster log, Bytes part, Millis deadline) {
   const CallId call = next_id_++;
   appends_[call] = std::nullopt;
@@ -195,7 +219,7 @@ bool Controller::Impl::ready() const {
   if (!any_log_ready() || state_.cluster_id.empty() || snapshot_->announced.empty()) return false;
   return std::all_of(state_.routes.begin(), state_.routes.end(), [this](const auto& entry) {
     const std::size_t home = index_of(entry.second.home);
-    return caught_up_[home] && images_[home]->reachable;
+    return claimed_[home] && images_[home]->reachable;
   });
 }
 

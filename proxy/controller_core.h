@@ -109,6 +109,7 @@ class Controller::Impl {
   using Encode = std::function<Bytes(const control_record::Chain&)>;  // empty: nothing to be written after all
   Task<Written> append(Cluster log, Encode encode, Millis deadline);
   Task<bool> append_part(Cluster log, Bytes part, Millis deadline);
+  Task<> claim(Cluster log);
   Task<> write_routes(ControlState changed, Done done);
   void refold();
   bool any_log_ready() const { return caught_up_[0] || caught_up_[1]; }
@@ -182,6 +183,7 @@ class Controller::Impl {
 
   std::array<ControlLog, 2> logs_;
   std::array<bool, 2> caught_up_{};
+  std::array<bool, 2> claimed_{};  // and no record of an earlier process can be accepted any more
   std::array<bool, 2> writing_{};
   std::map<CallId, std::optional<bool>> appends_;
   ControlState state_;  // both logs together

@@ -184,9 +184,9 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
     const std::string name(to_string(c));
     const bool up = images_[index_of(c)]->reachable;
     gate(flip, name + "_reachable", up, up ? "answers" : "no broker of the " + name + " cluster answers");
-    const bool log = caught_up_[index_of(c)];
+    const bool log = claimed_[index_of(c)];
     gate(flip, name + "_control_topic", log,
-         log ? "read to its end" : "its control topic cannot be read: check that the proxy may create and read it");
+         log ? "read to its end, and takes records" : "its control topic cannot be read and written: check that the proxy may create, read and write it");
     const bool newer = logs_[index_of(c)].newer_seen();
     if (newer)
       gate(flip, name + "_control_format", false,
@@ -695,7 +695,7 @@ Task<> Controller::Impl::finish_open_flips() {
     std::optional<RouteState> closed;
     for (const auto& [id, route] : state_.routes) {
       const bool mine = running_step_.contains(id);
-      if (!route.opened && !mine && caught_up_[index_of(route.home)] && images_[index_of(route.home)]->reachable)
+      if (!route.opened && !mine && claimed_[index_of(route.home)] && images_[index_of(route.home)]->reachable)
         closed = route;
     }
     if (closed) {

@@ -69,9 +69,9 @@ void Controller::Impl::fill_routes(Snapshot& snapshot) const {
     view.home = route->home;
     view.generation = route->generation;
     view.opened = route->opened;
-    // Closed on the old home but not yet open on the new one: nobody may write. Nor before the home's own log was read,
-    // which alone can say that the route was closed there.
-    if (!route->opened || !caught_up_[index_of(route->home)]) view.phase = RoutePhase::fenced;
+    // Closed on the old home but not yet open on the new one: nobody may write. Nor before the home's own log was read
+    // and claimed, which alone can say that the route was closed there.
+    if (!route->opened || !claimed_[index_of(route->home)]) view.phase = RoutePhase::fenced;
     if (const auto phase = phases_.find(route->id); phase != phases_.end() && view.phase == RoutePhase::open) {
       view.phase = phase->second.phase;
       view.fence = phase->second.fence;

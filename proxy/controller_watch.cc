@@ -132,7 +132,7 @@ Task<> Controller::Impl::keep_records() {
   for (;;) {
     bool busy = false;
     for (const Cluster log : both_clusters) {
-      if (!caught_up_[index_of(log)] || !images_[index_of(log)]->reachable) continue;
+      if (!claimed_[index_of(log)] || !images_[index_of(log)]->reachable) continue;
       if (logs_[index_of(log)].newer_seen()) continue;  // a newer proxy writes there: this one only follows
       const bool wrote = co_await keep_records_of(log);
       busy = busy || wrote;
