@@ -294,7 +294,7 @@ void ControlLog::fold(Offset offset, BytesView record) {
     const bool follows = prev == last_accepted_ || (last_accepted_ < 0 && type == "snapshot");
     constexpr std::size_t remembered = 1024;
     if (outcomes_.size() > remembered) outcomes_.clear();
-    outcomes_[id] = follows;
+    outcomes_[id] = false;
     if (!follows) return;
 
     std::map<std::string, TopicState> topics;
@@ -341,6 +341,7 @@ void ControlLog::fold(Offset offset, BytesView record) {
       snapshot_from_ = first_part;
     }
     last_accepted_ = offset;
+    outcomes_[id] = true;
   } catch (const std::exception&) {
     ++unreadable_;  // somebody else's bytes, or a bug: never guessed at
   }

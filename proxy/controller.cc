@@ -155,9 +155,7 @@ Task<Controller::Impl::Written> Controller::Impl::append(Cluster log, Encode enc
     writing_[at] = false;
     co_return Written::ignored;
   }
-  const CallId call = next_id_++;
-  appends_[call] = std::nullopt;
-  io_.append_control(call, log, std::move(record));
+  const CallId call = begin_append(log, std::move(record));
   // A driver acts only on its own record read back: the acknowledgement alone says nothing of the order.
   {
     Until seen(
@@ -199,10 +197,15 @@ Task<> Controller::Impl::claim(Cluster log) {
   publish();
 }
 
-Task<bool> Controller::Impl::append_part(Cluster log, Bytes part, Millis deadline) {
+CallId Controller::Impl::begin_append(Cluster log, Bytes record) {
   const CallId call = next_id_++;
   appends_[call] = std::nullopt;
-  io_.append_control(call, log, std::move(part));
+  io_.append_control(call, log, std::move(record));
+  return call;
+}
+
+Task<bool> Controller::Impl::append_part(Cluster log, Bytes part, Millis deadline) {
+  const CallId call = begin_append(log, std::move(part));
   {
     Until acknowledged(
         *this, [this, call] { return appends_[call].has_value(); }, deadline);

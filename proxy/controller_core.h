@@ -108,6 +108,7 @@ class Controller::Impl {
   enum class Written { accepted, ignored, unknown };
   using Encode = std::function<Bytes(const control_record::Chain&)>;  // empty: nothing to be written after all
   Task<Written> append(Cluster log, Encode encode, Millis deadline);
+  CallId begin_append(Cluster log, Bytes record);  // its result is in appends_ until it is erased there
   Task<bool> append_part(Cluster log, Bytes part, Millis deadline);
   Task<> claim(Cluster log);
   Task<> write_routes(ControlState changed, Done done);

@@ -186,7 +186,8 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
     gate(flip, name + "_reachable", up, up ? "answers" : "no broker of the " + name + " cluster answers");
     const bool log = claimed_[index_of(c)];
     gate(flip, name + "_control_topic", log,
-         log ? "read to its end, and takes records" : "its control topic cannot be read and written: check that the proxy may create, read and write it");
+         log ? "read to its end, and takes records"
+             : "its control topic cannot be read and written: check that the proxy may create, read and write it");
     const bool newer = logs_[index_of(c)].newer_seen();
     if (newer)
       gate(flip, name + "_control_format", false,
@@ -608,13 +609,9 @@ Task<bool> Controller::Impl::record(Flip& flip, Millis deadline) {
 Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, Millis deadline) {
   const std::string parts_id = options_.proxy_id + "/flip/" + std::to_string(next_id_++);
   const std::vector<Bytes> parts = control_record::topic_parts(parts_id, flip.topics);
-  for (const Bytes& part : parts) {
-    const bool written = co_await append_part(log, part, deadline);
-    if (!written) {
-      fail(flip, "the control topic on the " + std::string(to_string(log)) + " cluster did not take the flip's state");
-      co_return false;
-    }
-  }
+  // Not awaited: a record whose parts are not all before it is ignored by everyone.
+  std::vector<CallId> part_calls;
+  for (const Bytes& part : parts) part_calls.push_back(begin_append(log, part));
   RouteState after = flip.route;
   after.home = flip.to;
   after.generation = flip.route.generation + 1;
@@ -628,6 +625,9 @@ Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, M
                    : control_record::close(chain, after, parts_id, count);
   };
   const Written written = co_await append(log, encode, deadline);
+  const bool parts_refused =
+      std::any_of(part_calls.begin(), part_calls.end(), [this](CallId call) { return !appends_[call].value_or(true); });
+  for (const CallId call : part_calls) appends_.erase(call);
   if (written == Written::accepted) co_return true;
   if (written == Written::unknown) {
     co_await settle_doubt(log);
@@ -635,8 +635,9 @@ Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, M
     const bool there = now_route && now_route->generation == after.generation && now_route->home == flip.to;
     if (there && (!opening || now_route->opened)) co_return true;
   }
-  fail(flip, "the flip record was not accepted on the " + std::string(to_string(log)) +
-                 " cluster: another change came first");
+  const std::string where = "on the " + std::string(to_string(log)) + " cluster";
+  fail(flip, parts_refused ? "the control topic " + where + " did not take the flip's state"
+                           : "the flip record was not accepted " + where + ": another change came first");
   co_return false;
 }
 

@@ -488,9 +488,13 @@ void ProxyProcess::append(proxy::CallId id, Side side, Bytes record) {
     topic->records.push_back(record);
     topic->changed();
   };
-  const Micros arrival = around_.random.between(200, 3'000);
+  Micros arrival = around_.random.between(200, 3'000);
   const bool fails = !topic->available || around_.random.one_in(25);
   if (!fails) {
+    // An idempotent producer: what it sent later does not arrive before.
+    Micros& last = last_arrival_[proxy::index_of(side)];
+    arrival = std::max(arrival, last - events.now() + 1);
+    last = events.now() + arrival;
     events.after(arrival, write);
     events.after(arrival + around_.random.between(100, 2'000), answer(true));
     return;

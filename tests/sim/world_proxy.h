@@ -103,6 +103,7 @@ class ProxyProcess : public std::enable_shared_from_this<ProxyProcess> {
     bool caught_up = false, busy = false;
   };
   std::array<Reader, 2> readers_;
+  std::array<Micros, 2> last_arrival_{};  // of control records, by side
   std::map<std::pair<Side, NodeId>, std::shared_ptr<OwnLink>> links_;
 };
 
