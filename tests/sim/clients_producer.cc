@@ -196,7 +196,7 @@ class Producer : public Client {
       batch->in_flight = true;
       batch->broker = leader_of(place)->leader;
       ++batch->attempts;
-      note_leader_move(queues_.at(place), batch->broker);
+      note_unordered(place, batch->broker);
       if (world_.log && options_.follows_at_once)
         world_.log(name_ + " sends " + batch->values.front() + " to broker " + std::to_string(batch->broker));
       sent.emplace_back(place, batch->id);
@@ -210,11 +210,13 @@ class Producer : public Client {
                           [this, sent](auto answer) { take(sent, answer ? &*answer : nullptr); });
   }
 
-  // Virtual brokers of one cluster have ids of one parity. A leader that moves within a cluster is that cluster's
-  // affair: without the proxy too, what is under way to the old one comes late, if only because it is refused.
-  static void note_leader_move(Queue& queue, NodeId to) {
-    for (Batch& batch : queue.unacknowledged) {
-      if (batch.in_flight && batch.broker != to && batch.broker % 2 == to % 2) batch.ordered = false;
+  // What is under way elsewhere need not come before what is sent to `to` now when the leader moved within one cluster,
+  // whose virtual brokers have ids of one parity (without the proxy too the old leader's comes late, if only because it
+  // is refused), or when this client still follows an announcement that others know to be out of date.
+  void note_unordered(const Place& place, NodeId to) {
+    const bool behind = leader_of(place)->epoch < world_.checks.announced_epoch(place);
+    for (Batch& batch : queues_.at(place).unacknowledged) {
+      if (batch.in_flight && batch.broker != to && (behind || batch.broker % 2 == to % 2)) batch.ordered = false;
     }
   }
 

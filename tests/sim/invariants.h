@@ -51,6 +51,8 @@ class Invariants {
   std::int32_t generation();
   void check_history(const std::vector<Place>& places, const std::vector<std::string>& consumers);
 
+  // The highest that any client was told.
+  LeaderEpoch announced_epoch(const Place& place) { return metadata_epoch_[place]; }
   std::uint64_t acknowledged_count() const { return acknowledged_; }
   void count_incremental_fetch() { ++incremental_fetches_; }
   std::uint64_t incremental_fetches() const { return incremental_fetches_; }

@@ -68,6 +68,11 @@ class World {
     if (verbose_) clients_world_.log = [this](const std::string& line) { log(line); };
   }
 
+  ~World() {
+    proxy_.reset();
+    events_.clear();
+  }
+
   Verdict run() {
     make_topics();
     start_proxy();

@@ -61,6 +61,13 @@ class Events {
     return true;
   }
   std::uint64_t steps() const { return steps_; }
+  // What goes with a dropped event may plan others.
+  void clear() {
+    while (!queue_.empty()) {
+      std::vector<Event> dropped;
+      dropped.swap(queue_);
+    }
+  }
 
  private:
   struct Event {
