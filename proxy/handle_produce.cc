@@ -1,6 +1,7 @@
 // Produce: held while fenced, split by home and leader, producer ids tagged, first batches after a flip in order,
 // retries of what landed before the flip answered as the duplicates they are.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "protocol/messages.h"
@@ -371,6 +372,39 @@ Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& item
   core.reply(request, *answer);
 }
 
+bool may_be_first(const SessionCore& core, const Item& item) {
+  return !item.answer && item.has_producer && item.segment.generation > 0 &&
+         !core.established.contains({item.name, item.data->index, item.batch.producer_id, item.segment.generation});
+}
+
+// Marks the batches that may be their producers' first on their segments until it goes out of scope.
+class FirstBatches {
+ public:
+  FirstBatches(SessionCore& core, const std::vector<Item>& items) : core_(core) {
+    for (const Item& item : items) {
+      if (!may_be_first(core, item)) continue;
+      marks_.push_back(
+          core.first_in_flight.insert({item.name, item.data->index, item.batch.producer_id, item.segment.generation}));
+    }
+  }
+  FirstBatches(const FirstBatches&) = delete;
+  ~FirstBatches() {
+    for (const auto& mark : marks_) core_.first_in_flight.erase(mark);
+    if (!marks_.empty()) core_.wake();
+  }
+
+ private:
+  SessionCore& core_;
+  std::vector<std::multiset<SessionCore::ProducerKey>::iterator> marks_;
+};
+
+bool behind_first(const SessionCore& core, const std::vector<Item>& items) {
+  return std::any_of(items.begin(), items.end(), [&core](const Item& item) {
+    return may_be_first(core, item) && core.first_in_flight.contains({item.name, item.data->index,
+                                                                      item.batch.producer_id, item.segment.generation});
+  });
+}
+
 Task<> split(SessionCore& core, Request& request, const ProduceRequest& asked, std::vector<Item>& items) {
   std::vector<Sent> sent;
   for (const Item& item : items) {
@@ -381,12 +415,8 @@ Task<> split(SessionCore& core, Request& request, const ProduceRequest& asked, s
         {item.to, core.send(request, item.to.first, item.to.second, ApiKey::Produce, request.version(), body)});
   }
   if (sent.size() > 1) ++core.worker().counters.split_requests;
-  // Behind a producer's first batch on a new segment nothing of it may follow before the answer (design, step 8).
-  const bool first_of_any = std::any_of(items.begin(), items.end(), [&core](const Item& item) {
-    return !item.answer && item.has_producer && item.segment.generation > 0 &&
-           !core.established.contains({item.name, item.data->index, item.batch.producer_id, item.segment.generation});
-  });
-  if (!first_of_any) core.release(request);
+  const FirstBatches first(core, items);
+  core.release(request);
   std::int32_t throttle = 0;
   bool lost = false;
   for (Sent& s : sent) {
@@ -510,6 +540,11 @@ Task<> prepare(SessionCore& core, Request& request, const ProduceRequest& asked,
     if (core.now() >= deadline) core.give_up_predecessors();
     SessionCore::Changed changed(core, deadline);
     if (core.waits_for_predecessors()) co_await changed;
+    plan(core, request, asked, items);
+  }
+  while (behind_first(core, items) && !any_fenced(core.snapshot(), routes)) {
+    SessionCore::Changed changed(core, std::numeric_limits<Millis>::max());
+    co_await changed;
     plan(core, request, asked, items);
   }
   co_await settle(core, request, items);

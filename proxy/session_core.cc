@@ -237,9 +237,10 @@ void SessionCore::start(Request& request) {
 void SessionCore::finish_event() {
   // An answer makes room for the next request, which may be answered at once.
   for (bool progress = true; progress && !closed_;) {
+    if (std::exchange(wake_, false)) fire_waiters(true);
     const bool started = pump();
     const bool answered = flush_answers();
-    progress = started || answered;
+    progress = started || answered || wake_;
   }
   if (draining_ && requests_.empty() && !closed_) return close("drained");
   if (closed_ && client_gone_) {

@@ -164,6 +164,9 @@ class SessionCore {
   bool waits_for_predecessors() const { return waiting_; }
   void give_up_predecessors() { waiting_ = false; }
 
+  // Lets those that await a change look again, at the end of this event.
+  void wake() { wake_ = true; }
+
   // Counts a request's writes into routes as in flight until it goes out of scope.
   class WriteGuard {
    public:
@@ -200,6 +203,8 @@ class SessionCore {
   };
   // Producers known to have a batch in the open segment of that generation.
   std::set<ProducerKey> established;
+  // Those whose first batch there is under way: nothing of them may follow before its answer (design, step 8).
+  std::multiset<ProducerKey> first_in_flight;
   // Since when a batch of a producer has been refused because one before it is missing.
   std::map<ProducerKey, Millis> missing_since;
   // Those whose first batch was refused, by its sequence, under generation 0: what follows it must not overtake it, on
@@ -255,6 +260,7 @@ class SessionCore {
   bool draining_ = false;
   bool paused_ = false;
   bool pumping_ = false;
+  bool wake_ = false;
   Millis linger_until_ = 0;
   std::uint64_t last_wait_ = 0;  // for predecessors
   Millis wait_since_ = 0;
