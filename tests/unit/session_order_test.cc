@@ -91,8 +91,8 @@ struct SessionScript : ::testing::Test {
   void produce(std::int32_t correlation, std::int16_t acks = -1) {
     produce_batch(correlation, acks, build_batch({{now, std::nullopt, "value"}}));
   }
-  void produce_idempotent(std::int32_t correlation, std::int32_t sequence) {
-    produce_batch(correlation, -1, build_batch({{now, std::nullopt, "value"}}, 4000, 0, sequence));
+  void produce_idempotent(std::int32_t correlation, std::int32_t sequence, ProducerId producer = 4000) {
+    produce_batch(correlation, -1, build_batch({{now, std::nullopt, "value"}}, producer, 0, sequence));
   }
   void produce_batch(std::int32_t correlation, std::int16_t acks, const Bytes& batch) {
     ProduceRequest request;
@@ -238,6 +238,24 @@ TEST_F(SessionScript, AHeldBatchDoesNotOvertakeTheRefusedFirstOne) {
   const auto second = at_broker(Cluster::target);
   ASSERT_TRUE(second) << "nothing is missing any more";
   EXPECT_EQ(second->api, ApiKey::Produce);
+}
+
+TEST_F(SessionScript, BehindAFirstBatchOnlyItsOwnProducerWaits) {
+  begin(snapshot(on_target(), RoutePhase::open));
+  produce_idempotent(3, 0);
+  const auto first = at_broker(Cluster::target);
+  ASSERT_TRUE(first);
+  produce_idempotent(4, 0, 4001);
+  const auto other = at_broker(Cluster::target);
+  ASSERT_TRUE(other) << "another producer's batch cannot overtake anything";
+  produce_idempotent(5, 1);
+  EXPECT_FALSE(at_broker(Cluster::target)) << "it must not be taken where the first one was refused";
+  answer_produce(Cluster::target, first->correlation_id, 40);
+  const auto second = at_broker(Cluster::target);
+  ASSERT_TRUE(second);
+  answer_produce(Cluster::target, other->correlation_id, 41);
+  answer_produce(Cluster::target, second->correlation_id, 42);
+  for (const Offset offset : {100, 101, 102}) EXPECT_EQ(next_produce_answer()->base_offset, offset);
 }
 
 TEST_F(SessionScript, AHeldWriteWhoseClientLeftIsNeverSent) {
