@@ -522,9 +522,14 @@ void look_for_predecessors(SessionCore& core, const Request& request, const std:
     const PartitionView* partition = core.snapshot().partition(item.name, item.data->index);
     if (item.answer || !topic || !partition) continue;
     const Segment& announced = partition->log.segments()[core.snapshot().announced_segment(*topic, *partition)];
-    if (announced.generation == 0 || !core.own_node(announced.cluster)) continue;
-    std::int32_t& generation = core.preceded[{item.name, item.data->index}];
-    if (std::exchange(generation, announced.generation) != announced.generation) home = announced.cluster;
+    const Segment& open = partition->log.open_segment();
+    if (announced.generation > 0 && core.own_node(announced.cluster)) {
+      std::int32_t& generation = core.preceded[{item.name, item.data->index}];
+      if (std::exchange(generation, announced.generation) != announced.generation) home = announced.cluster;
+    } else if (announced.generation != open.generation && core.own_node(open.cluster)) {
+      // Another worker may have announced it already; or else the client comes late, and will come from elsewhere yet.
+      home = open.cluster;
+    }
   }
   if (home) core.ask_for_predecessors(request, *home);
 }

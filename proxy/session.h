@@ -37,7 +37,7 @@ class SessionIo {
   virtual void want_image(Cluster cluster, Millis not_before) = 0;
   // Asks to be told, by on_predecessors_answered, when every write that this client had sent by now on connections that
   // did not come in on a virtual broker of `home` is answered (Session::newest_write_elsewhere, owes_write).
-  virtual void want_predecessors(std::uint64_t wait, Cluster home, std::string_view client_id) = 0;
+  virtual void want_predecessors(std::uint64_t wait, Cluster home, std::string_view client_id, Millis arrived_at) = 0;
 };
 
 // Shared by the sessions of one worker thread; the worker reads it after each event and reports to the controller.
@@ -98,8 +98,8 @@ class Session {
   SessionInfo info() const;
   // The newest unanswered write of that client, by its place among the requests of this session, unless it came in on a
   // broker of `home`; 0: none. A request that has not arrived in full may be one. acks=0: answered once it was sent on.
-  // Whoever asked first is not to wait for those that began to wait at `asked_at` or later: they wait for it.
-  std::uint64_t newest_write_elsewhere(Cluster home, std::string_view client_id, Millis asked_at) const;
+  // Whoever came first, at `arrived_at`, is not to wait for those that wait themselves and came later.
+  std::uint64_t newest_write_elsewhere(Cluster home, std::string_view client_id, Millis arrived_at) const;
   // Whether a write up to that place is unanswered.
   bool owes_write(std::uint64_t up_to) const;
 

@@ -182,13 +182,13 @@ SessionInfo SessionCore::info() const {
 
 // --- the order of requests ---
 
-std::uint64_t SessionCore::newest_write_elsewhere(Cluster home, std::string_view client_id, Millis asked_at) const {
+std::uint64_t SessionCore::newest_write_elsewhere(Cluster home, std::string_view client_id, Millis arrived_at) const {
   if (client_id != client_id_) return 0;
   if (options_.virtual_broker) {
     const auto broker = snapshot_->brokers.find(*options_.virtual_broker);
     if (broker != snapshot_->brokers.end() && broker->second.cluster == home) return 0;
   }
-  const bool later = waiting_ && wait_since_ >= asked_at;
+  const bool later = waiting_ && waiting_arrived_ >= arrived_at;
   if (input_.buffered() > 0 && !closed_ && !draining_ && !later) return requests_seen_ + 1;
   const auto newest = std::find_if(requests_.rbegin(), requests_.rend(), [later](const Request& r) {
     return r.api() == ApiKey::Produce && !r.done && (!later || r.writes_in_flight > 0);
@@ -204,8 +204,8 @@ bool SessionCore::owes_write(std::uint64_t up_to) const {
 
 void SessionCore::ask_for_predecessors(const Request& request, Cluster home) {
   waiting_ = true;
-  wait_since_ = now_;
-  io_.want_predecessors(++last_wait_, home, request.header.client_id.value_or(""));
+  waiting_arrived_ = request.arrived_at;
+  io_.want_predecessors(++last_wait_, home, request.header.client_id.value_or(""), request.arrived_at);
 }
 
 bool SessionCore::pump() {
@@ -511,8 +511,8 @@ std::size_t Session::buffered_bytes() const {
 SessionInfo Session::info() const {
   return impl_->info();
 }
-std::uint64_t Session::newest_write_elsewhere(Cluster home, std::string_view client_id, Millis asked_at) const {
-  return impl_->newest_write_elsewhere(home, client_id, asked_at);
+std::uint64_t Session::newest_write_elsewhere(Cluster home, std::string_view client_id, Millis arrived_at) const {
+  return impl_->newest_write_elsewhere(home, client_id, arrived_at);
 }
 bool Session::owes_write(std::uint64_t up_to) const {
   return impl_->owes_write(up_to);

@@ -94,7 +94,7 @@ class SessionCore {
   bool finished() const;
   std::size_t buffered_bytes() const;
   SessionInfo info() const;
-  std::uint64_t newest_write_elsewhere(Cluster home, std::string_view client_id, Millis asked_at) const;
+  std::uint64_t newest_write_elsewhere(Cluster home, std::string_view client_id, Millis arrived_at) const;
   bool owes_write(std::uint64_t up_to) const;
 
   // --- for handlers ---
@@ -263,8 +263,8 @@ class SessionCore {
   bool wake_ = false;
   Millis linger_until_ = 0;
   std::uint64_t last_wait_ = 0;  // for predecessors
-  Millis wait_since_ = 0;
-  bool waiting_ = false;  // that one is not answered yet
+  Millis waiting_arrived_ = 0;   // when the request did that waits
+  bool waiting_ = false;         // that one is not answered yet
 
   std::map<UpstreamId, Upstream> upstreams_;
   std::map<std::pair<Cluster, NodeId>, UpstreamId> upstream_of_;

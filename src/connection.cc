@@ -125,8 +125,9 @@ void Connection::want_image(proxy::Cluster cluster, Millis not_before) {
   worker_.want_image(cluster, not_before);
 }
 
-void Connection::want_predecessors(std::uint64_t wait, proxy::Cluster home, std::string_view client_id) {
-  worker_.want_predecessors(id_, wait, home, std::string(client_id));
+void Connection::want_predecessors(std::uint64_t wait, proxy::Cluster home, std::string_view client_id,
+                                   proxy::Millis arrived_at) {
+  worker_.want_predecessors(id_, wait, home, std::string(client_id), arrived_at);
 }
 
 // ---- what the sockets tell ----

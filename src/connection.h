@@ -47,7 +47,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void close_upstream(proxy::UpstreamId id) override;
   void arm_timer(proxy::Millis at) override;
   void want_image(proxy::Cluster cluster, proxy::Millis not_before) override;
-  void want_predecessors(std::uint64_t wait, proxy::Cluster home, std::string_view client_id) override;
+  void want_predecessors(std::uint64_t wait, proxy::Cluster home, std::string_view client_id,
+                         proxy::Millis arrived_at) override;
 
   // Channel::Events
   void on_open(Channel& channel) override;

@@ -139,8 +139,8 @@ void Worker::send_wants() {
 }
 
 // All workers are asked, and the last to answer ends the wait. The count is touched on this worker's thread only.
-void Worker::want_predecessors(std::uint64_t connection, std::uint64_t wait, Cluster home, std::string client_id) {
-  const Millis asked_at = now_ms();
+void Worker::want_predecessors(std::uint64_t connection, std::uint64_t wait, Cluster home, std::string client_id,
+                               Millis arrived_at) {
   const auto missing = std::make_shared<std::size_t>(peers_.size());
   const auto answered = [this, connection, wait, missing] {
     boost::asio::post(io_, [this, connection, wait, missing] {
@@ -149,7 +149,7 @@ void Worker::want_predecessors(std::uint64_t connection, std::uint64_t wait, Clu
       if (found != connections_.end()) found->second->on_predecessors_answered(wait);
     });
   };
-  for (Worker* peer : peers_) peer->await_writes({home, client_id, asked_at}, answered, turns_to_read);
+  for (Worker* peer : peers_) peer->await_writes({home, client_id, arrived_at}, answered, turns_to_read);
 }
 
 // What the client sent before may still lie in sockets: the loop gets some turns to read it.
@@ -163,7 +163,7 @@ void Worker::await_writes(WritesOf whose, std::function<void()> done, int turns)
 void Worker::mark_writes(const WritesOf& whose, std::function<void()> done) {
   std::vector<proxy::AwaitedWrites::Mark> marks;
   for (const auto& [id, connection] : connections_) {
-    const auto newest = connection->session().newest_write_elsewhere(whose.home, whose.client_id, whose.asked_at);
+    const auto newest = connection->session().newest_write_elsewhere(whose.home, whose.client_id, whose.arrived_at);
     if (newest > 0) marks.push_back({id, newest});
   }
   const Millis longest = options_.limits.hold_ms + options_.limits.predecessors_ms;

@@ -77,7 +77,8 @@ class Worker {
   // For connections, on the worker's thread.
   std::vector<config::HostPort> addresses(proxy::Cluster cluster, proxy::NodeId node);
   void want_image(proxy::Cluster cluster, proxy::Millis not_before);
-  void want_predecessors(std::uint64_t connection, std::uint64_t wait, proxy::Cluster home, std::string client_id);
+  void want_predecessors(std::uint64_t connection, std::uint64_t wait, proxy::Cluster home, std::string client_id,
+                         proxy::Millis arrived_at);
   void account(std::int64_t change);
   void note_state();  // after an event: routes may have changed
   void retire(Connection& connection);
@@ -88,7 +89,7 @@ class Worker {
   struct WritesOf {  // Session::newest_write_elsewhere
     proxy::Cluster home;
     std::string client_id;
-    proxy::Millis asked_at;
+    proxy::Millis arrived_at;
   };
   // From any thread: calls `done`, on this worker's thread, when the writes that count are answered.
   void await_writes(WritesOf whose, std::function<void()> done, int turns);

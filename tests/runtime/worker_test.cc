@@ -40,7 +40,7 @@ void Session::on_client_bytes(BytesView data, Millis now) {
   if (s.mode == 'b') s.partial += data.size();
   if (s.mode == 't') s.io.arm_timer(now + 50);
   if (s.mode == 'w') s.io.want_image(Cluster::target, now);
-  if (s.mode == 'p') s.io.want_predecessors(7, Cluster::target, "tester");
+  if (s.mode == 'p') s.io.want_predecessors(7, Cluster::target, "tester", now);
   if (s.mode == 'u') {
     if (first) s.io.open_upstream(1, Cluster::source, any_node);
     s.io.send_upstream(1, Bytes(data));

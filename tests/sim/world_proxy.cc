@@ -29,8 +29,8 @@ class ProxyProcess::Connection : public proxy::SessionIo {
   }
   void arm_timer(Millis at) override;
   void want_image(Side side, Millis not_before) override { process_.want_image(side, not_before); }
-  void want_predecessors(std::uint64_t wait, Side home, std::string_view client_id) override {
-    process_.want_predecessors(worker_, id_, wait, home, std::string(client_id));
+  void want_predecessors(std::uint64_t wait, Side home, std::string_view client_id, Millis arrived_at) override {
+    process_.want_predecessors(worker_, id_, wait, home, std::string(client_id), arrived_at);
   }
   void on_predecessors_answered(std::uint64_t wait) {
     session_->on_predecessors_answered(wait, now());
@@ -407,8 +407,7 @@ void ProxyProcess::note_state(std::size_t at) {
 
 // Each worker sees the question, and the asking one each answer, some time later.
 void ProxyProcess::want_predecessors(std::size_t at, std::uint64_t connection, std::uint64_t wait, Side home,
-                                     const std::string& client_id) {
-  const Millis asked_at = around_.events.now_ms();
+                                     const std::string& client_id, Millis arrived_at) {
   const auto missing = std::make_shared<std::size_t>(workers_.size());
   const auto answered = [this, at, connection, wait, missing] {
     around_.events.after(around_.random.between(5, 150), guarded([this, at, connection, wait, missing] {
@@ -418,10 +417,10 @@ void ProxyProcess::want_predecessors(std::size_t at, std::uint64_t connection, s
                          }));
   };
   for (std::size_t i = 0; i < workers_.size(); ++i) {
-    around_.events.after(around_.random.between(5, 150), guarded([this, i, home, client_id, asked_at, answered] {
+    around_.events.after(around_.random.between(5, 150), guarded([this, i, home, client_id, arrived_at, answered] {
                            std::vector<proxy::AwaitedWrites::Mark> marks;
                            for (const auto& [id, peer] : workers_[i]->connections) {
-                             const auto newest = peer->session().newest_write_elsewhere(home, client_id, asked_at);
+                             const auto newest = peer->session().newest_write_elsewhere(home, client_id, arrived_at);
                              if (newest > 0) marks.push_back({id, newest});
                            }
                            const proxy::Limits limits;

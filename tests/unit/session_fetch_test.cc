@@ -43,7 +43,7 @@ struct FakeIo : SessionIo {
   void close_upstream(UpstreamId id) override { upstreams.erase(id); }
   void arm_timer(Millis at) override { timer = at; }
   void want_image(Cluster, Millis) override {}
-  void want_predecessors(std::uint64_t, Cluster, std::string_view) override {}
+  void want_predecessors(std::uint64_t, Cluster, std::string_view, Millis) override {}
 };
 
 // What reached a broker.

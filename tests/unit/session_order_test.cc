@@ -40,7 +40,7 @@ struct FakeIo : SessionIo {
   void close_upstream(UpstreamId id) override { upstreams.at(id).closed = true; }
   void arm_timer(Millis at) override { timer = at; }
   void want_image(Cluster, Millis) override {}
-  void want_predecessors(std::uint64_t, Cluster, std::string_view) override {}
+  void want_predecessors(std::uint64_t, Cluster, std::string_view, Millis) override {}
 };
 
 std::shared_ptr<Snapshot> snapshot(const VirtualLog& log, RoutePhase phase) {
