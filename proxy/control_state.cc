@@ -248,6 +248,9 @@ const RouteState& ControlState::route_of(const std::string& topic) const {
 
 void ControlState::merge(const ControlState& o) {
   if (cluster_id.empty()) cluster_id = o.cluster_id;
+  for (std::size_t c = 0; c < real_cluster_ids.size(); ++c) {
+    if (real_cluster_ids[c].empty()) real_cluster_ids[c] = o.real_cluster_ids[c];
+  }
   for (const auto& [id, broker] : o.brokers) brokers.try_emplace(id, broker);
   for (const Cluster c : both_clusters) {
     if (!versions[index_of(c)]) versions[index_of(c)] = o.versions[index_of(c)];
@@ -271,6 +274,18 @@ void ControlState::merge(const ControlState& o) {
   take_topics(*this, o.topics);
 }
 
+namespace {
+
+std::array<std::string, 2> real_ids_from(const json::object& body) {
+  std::array<std::string, 2> ids;
+  const auto* named = body.if_contains("real_cluster_ids");
+  if (!named) return ids;
+  for (const Cluster c : both_clusters) ids[index_of(c)] = text(named->as_object().at(name_of(c)));
+  return ids;
+}
+
+}  // namespace
+
 void ControlLog::fold(Offset offset, BytesView record) {
   try {
     const json::value parsed = json::parse(json::string_view(record.data(), record.size()));
@@ -285,7 +300,10 @@ void ControlLog::fold(Offset offset, BytesView record) {
       if (parts.first < 0) parts.first = offset;
       parts.bodies[number<int>(body.at("n"))] = json::serialize(body.at("topics"));
       constexpr std::size_t kept = 64;  // of flips that were never committed
-      if (parts_.size() > kept) parts_.erase(parts_.begin());
+      if (parts_.size() > kept) {
+        parts_.erase(std::min_element(parts_.begin(), parts_.end(),
+                                      [](const auto& a, const auto& b) { return a.second.first < b.second.first; }));
+      }
       return;
     }
     const std::string id = text(body.at("id"));
@@ -308,7 +326,10 @@ void ControlLog::fold(Offset offset, BytesView record) {
       require_complete(topics);
       if (parts.first >= 0) first_part = parts.first;
     }
-    if (type == "identity" && state_.cluster_id.empty()) state_.cluster_id = text(body.at("cluster_id"));
+    if (type == "identity" && state_.cluster_id.empty()) {
+      state_.cluster_id = text(body.at("cluster_id"));
+      state_.real_cluster_ids = real_ids_from(body);
+    }
     if (type == "broker") {
       state_.brokers.try_emplace(number<NodeId>(body.at("virtual")),
                                  BrokerRecord{cluster_from(body.at("cluster")), number<NodeId>(body.at("node")),
@@ -326,6 +347,7 @@ void ControlLog::fold(Offset offset, BytesView record) {
     if (type == "snapshot") {
       ControlState read;
       read.cluster_id = text(body.at("cluster_id"));
+      read.real_cluster_ids = real_ids_from(body);
       for (const auto& v : body.at("brokers").as_array()) {
         const json::object& b = v.as_object();
         read.brokers[number<NodeId>(b.at("virtual"))] = {cluster_from(b.at("cluster")), number<NodeId>(b.at("node")),
@@ -373,11 +395,18 @@ json::object broker_body(NodeId id, const BrokerRecord& b) {
   return {{"virtual", id}, {"cluster", name_of(b.cluster)}, {"node", b.real_id}, {"port", b.port}};
 }
 
+json::object real_ids_body(const std::array<std::string, 2>& ids) {
+  json::object o;
+  for (const Cluster c : both_clusters) o[name_of(c)] = ids[index_of(c)];
+  return o;
+}
+
 }  // namespace
 
-Bytes identity(const Chain& chain, const std::string& cluster_id) {
+Bytes identity(const Chain& chain, const std::string& cluster_id, const std::array<std::string, 2>& real_cluster_ids) {
   json::object o = head(chain, "identity");
   o["cluster_id"] = cluster_id;
+  o["real_cluster_ids"] = real_ids_body(real_cluster_ids);
   return json::serialize(o);
 }
 
@@ -454,6 +483,7 @@ Bytes open(const Chain& chain, const RouteState& route, const std::string& parts
 Bytes snapshot(const Chain& chain, const ControlState& state, const std::string& parts_id, std::size_t parts) {
   json::object o = head(chain, "snapshot");
   o["cluster_id"] = state.cluster_id;
+  o["real_cluster_ids"] = real_ids_body(state.real_cluster_ids);
   json::array brokers;
   for (const auto& [id, b] : state.brokers) brokers.push_back(broker_body(id, b));
   o["brokers"] = std::move(brokers);

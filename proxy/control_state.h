@@ -51,8 +51,9 @@ inline constexpr const char* default_route = "default";
 
 // What one log says, and what both say together.
 struct ControlState {
-  std::string cluster_id;                  // virtual
-  std::map<NodeId, BrokerRecord> brokers;  // by virtual id
+  std::string cluster_id;                       // virtual
+  std::array<std::string, 2> real_cluster_ids;  // of source and target: others are never spliced; empty: not on record
+  std::map<NodeId, BrokerRecord> brokers;       // by virtual id
   std::array<std::optional<ClusterVersions>, 2> versions;
   std::map<std::string, RouteState> routes;  // by id; always holds default
   std::int64_t routes_revision = 0;
@@ -106,7 +107,7 @@ struct Chain {
   Offset prev = -1;
   std::string by;  // the proxy
 };
-Bytes identity(const Chain&, const std::string& cluster_id);
+Bytes identity(const Chain&, const std::string& cluster_id, const std::array<std::string, 2>& real_cluster_ids = {});
 Bytes broker(const Chain&, NodeId virtual_id, const BrokerRecord&);
 Bytes versions(const Chain&, Cluster, const ClusterVersions&);
 Bytes routes(const Chain&, const ControlState&);

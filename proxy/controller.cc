@@ -183,7 +183,8 @@ Task<> Controller::Impl::claim(Cluster log) {
   const Encode encode = [](const control_record::Chain& chain) { return control_record::nothing(chain); };
   for (;;) {
     Until readable(
-        *this, [this, at] { return caught_up_[at] && images_[at]->reachable; }, std::numeric_limits<Millis>::max());
+        *this, [this, at] { return caught_up_[at] && images_[at]->reachable && wrong_clusters().empty(); },
+        std::numeric_limits<Millis>::max());
     co_await readable;
     // A newer proxy writes there: this one only follows, and drives nothing.
     if (logs_[at].newer_seen()) break;

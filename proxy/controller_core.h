@@ -81,6 +81,7 @@ class Controller::Impl {
   Task<> watch(Cluster cluster);
   Task<bool> refresh_versions(Cluster cluster);
   Task<bool> refresh_image(Cluster cluster);
+  std::string wrong_clusters() const;  // empty: nothing
   Task<> keep_records();
   Task<bool> keep_records_of(Cluster log);
   // --- writes past the proxy (controller_strangers.cc) ---
@@ -108,6 +109,7 @@ class Controller::Impl {
   enum class Written { accepted, ignored, unknown };
   using Encode = std::function<Bytes(const control_record::Chain&)>;  // empty: nothing to be written after all
   Task<Written> append(Cluster log, Encode encode, Millis deadline);
+  static Encode only_behind(Offset seen, Encode encode);
   CallId begin_append(Cluster log, Bytes record);  // its result is in appends_ until it is erased there
   Task<bool> append_part(Cluster log, Bytes part, Millis deadline);
   Task<> claim(Cluster log);
@@ -181,6 +183,7 @@ class Controller::Impl {
   std::array<std::shared_ptr<const ClusterVersions>, 2> versions_;
   std::array<Millis, 2> wanted_at_{-1, -1};
   std::array<bool, 2> versions_fresh_{};
+  std::string reported_wrong_clusters_;
 
   std::array<ControlLog, 2> logs_;
   std::array<bool, 2> caught_up_{};

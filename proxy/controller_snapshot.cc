@@ -36,7 +36,8 @@ void Controller::Impl::publish() {
   // Nothing is announced, so nothing is answered, before it is known what this virtual cluster is.
   // What both speak must be known too, since it never changes afterwards: a first start needs both clusters, later ones
   // have it on record.
-  const bool known = !state_.cluster_id.empty() && any_log_ready() && state_.versions[0] && state_.versions[1];
+  const bool known = wrong_clusters().empty() && !state_.cluster_id.empty() && any_log_ready() && state_.versions[0] &&
+                     state_.versions[1];
   if (known) next->announced = announced_versions(*next->versions[0], *next->versions[1]);
   snapshot_ = next;
   io_.publish(std::move(next));

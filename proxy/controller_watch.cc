@@ -122,8 +122,28 @@ Task<bool> Controller::Impl::refresh_image(Cluster cluster) {
   const ClusterImage& before = *images_[at];
   topics_changed_ = topics_changed_ || before.known != image->known || before.topics != image->topics;
   images_[at] = std::move(image);
+  if (const std::string wrong = wrong_clusters(); wrong != reported_wrong_clusters_) {
+    if (!wrong.empty()) io_.log("error", "wrong_clusters", {{"problem", wrong}, {"action", "nothing is served"}});
+    reported_wrong_clusters_ = wrong;
+  }
   publish();
   co_return true;
+}
+
+// What is wrong with the two addresses that were given, if anything: logs of other clusters are never spliced.
+std::string Controller::Impl::wrong_clusters() const {
+  const std::string& source = images_[0]->cluster_id;
+  if (!source.empty() && source == images_[1]->cluster_id)
+    return "source and target are the same cluster, " + source + ": give two different ones";
+  for (const Cluster c : both_clusters) {
+    const std::string& expected = state_.real_cluster_ids[index_of(c)];
+    const std::string& found = images_[index_of(c)]->cluster_id;
+    if (!expected.empty() && !found.empty() && expected != found) {
+      return "the " + std::string(to_string(c)) + " cluster is " + found + ", but the control topics were begun with " +
+             expected + ": give the addresses that they belong to";
+    }
+  }
+  return "";
 }
 
 // --- what must stand in the control topics ---
@@ -132,7 +152,7 @@ Task<> Controller::Impl::keep_records() {
   for (;;) {
     bool busy = false;
     for (const Cluster log : both_clusters) {
-      if (!claimed_[index_of(log)] || !images_[index_of(log)]->reachable) continue;
+      if (!wrong_clusters().empty() || !claimed_[index_of(log)] || !images_[index_of(log)]->reachable) continue;
       if (logs_[index_of(log)].newer_seen()) continue;  // a newer proxy writes there: this one only follows
       const bool wrote = co_await keep_records_of(log);
       busy = busy || wrote;
@@ -144,14 +164,28 @@ Task<> Controller::Impl::keep_records() {
   }
 }
 
+// What a record says was found when `seen` was the log's last one: what came since may have changed it.
+Controller::Impl::Encode Controller::Impl::only_behind(Offset seen, Encode encode) {
+  return [seen, encode = std::move(encode)](const control_record::Chain& chain) {
+    return chain.prev == seen ? encode(chain) : Bytes();
+  };
+}
+
 // Writes the first fact that this log lacks; true when it wrote.
 Task<bool> Controller::Impl::keep_records_of(Cluster log) {
   const ControlState& here = logs_[index_of(log)].state();
   const Millis deadline = now_ + answer_ms;
+  const Offset seen = logs_[index_of(log)].last_accepted();
   Encode encode;
   if (here.cluster_id.empty()) {
     // The source's log names the virtual cluster; the target's repeats it.
     if (state_.cluster_id.empty() && log != Cluster::source) co_return false;
+    // Both logs may know of an earlier start; and both clusters are put on record.
+    std::array<std::string, 2> real = state_.real_cluster_ids;
+    for (const Cluster c : both_clusters) {
+      if (!caught_up_[index_of(c)] || images_[index_of(c)]->cluster_id.empty()) co_return false;
+      if (real[index_of(c)].empty()) real[index_of(c)] = images_[index_of(c)]->cluster_id;
+    }
     std::string id = state_.cluster_id;
     if (id.empty()) {
       Uuid fresh;
@@ -163,8 +197,8 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
       fresh.bytes[0] &= 0x7f;  // some tools take a leading dash for an option
       id = to_string(fresh);
     }
-    encode = [id](const control_record::Chain& chain) { return control_record::identity(chain, id); };
-    co_return co_await append(log, encode, deadline) == Written::accepted;
+    encode = [id, real](const control_record::Chain& chain) { return control_record::identity(chain, id, real); };
+    co_return co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
   }
   // Virtual broker ids of source are even, of target odd, so that each log can hand them out alone.
   for (const auto& [node, address] : images_[index_of(log)]->brokers) {
@@ -177,7 +211,7 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
     if (id >= options_.port_count) co_return false;
     const BrokerRecord broker{log, node, options_.first_port + id};
     encode = [id, broker](const control_record::Chain& chain) { return control_record::broker(chain, id, broker); };
-    const bool written = co_await append(log, encode, deadline) == Written::accepted;
+    const bool written = co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
     if (written)
       io_.log("info", "virtual_broker",
               {{"id", std::to_string(id)},
@@ -193,18 +227,18 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
     encode = [missing, copy](const control_record::Chain& chain) {
       return control_record::broker(chain, missing, copy);
     };
-    co_return co_await append(log, encode, deadline) == Written::accepted;
+    co_return co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
   }
   for (const Cluster c : both_clusters) {
     if (!versions_fresh_[index_of(c)] || here.versions[index_of(c)]) continue;
     const ClusterVersions versions = state_.versions[index_of(c)].value_or(*versions_[index_of(c)]);
     encode = [c, versions](const control_record::Chain& chain) { return control_record::versions(chain, c, versions); };
-    co_return co_await append(log, encode, deadline) == Written::accepted;
+    co_return co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
   }
   if (here.routes_revision < state_.routes_revision) {
     const ControlState all = state_;
     encode = [&all](const control_record::Chain& chain) { return control_record::routes(chain, all); };
-    co_return co_await append(log, encode, deadline) == Written::accepted;
+    co_return co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
   }
   for (const auto& [name, topic] : here.topics) {
     // A topic deleted and made anew behind the proxy's back is another topic: its virtual log ends.
@@ -221,7 +255,7 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
     encode = [forgotten, id](const control_record::Chain& chain) {
       return control_record::forget(chain, forgotten, id);
     };
-    co_return co_await append(log, encode, deadline) == Written::accepted;
+    co_return co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
   }
   constexpr std::size_t records_between_snapshots = 1'000;
   if (logs_[index_of(log)].records_since_snapshot() > records_between_snapshots) {
@@ -236,7 +270,7 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
     encode = [&all, parts_id, count](const control_record::Chain& chain) {
       return control_record::snapshot(chain, all, parts_id, count);
     };
-    const bool written = co_await append(log, encode, deadline) == Written::accepted;
+    const bool written = co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
     if (written) io_.trim_control(log, logs_[index_of(log)].snapshot_from());
     co_return written;
   }

@@ -229,6 +229,13 @@ Task<OffsetForLeaderEpochResponse::EpochEndOffset> epoch_end(SessionCore& core, 
   const VirtualLog log = view->log;
   const std::size_t at = log.find_epoch(epoch);
   const Segment segment = log.segments()[at];
+  if (!segment.open() && epoch >= segment.boundary_epoch) {
+    // Known from the flip, whether that cluster still answers or not.
+    out.error_code = 0;
+    out.leader_epoch = segment.boundary_epoch;
+    out.end_offset = segment.virtual_end();
+    co_return out;
+  }
   const auto version = version_for(core.snapshot(), segment.cluster, ApiKey::OffsetForLeaderEpoch, {2, 4});
   const NodeId leader = view->real[index_of(segment.cluster)].leader;
   if (!version || leader < 0) co_return out;

@@ -68,11 +68,11 @@ bool any_fenced(const Snapshot& snapshot, const std::vector<std::string>& names)
 }
 
 // Where a partition's writes go. A client that still asks the old home's broker is served by the new one: it has had no
-// chance to learn better, and its retries may be off.
-std::optional<Destination> destination(const SessionCore& core, const PartitionView& partition) {
+// chance to learn better, and its retries may be off. Whoever wants no answer could not be told by one either.
+std::optional<Destination> destination(const SessionCore& core, const PartitionView& partition, bool answered) {
   const Cluster home = partition.log.home();
-  if (const auto own = core.own_node(home)) return Destination{home, *own};
   const NodeId leader = partition.real[index_of(home)].leader;
+  if (const auto own = core.own_node(home); own && (answered || leader < 0)) return Destination{home, *own};
   if (leader < 0) return std::nullopt;
   return Destination{home, leader};
 }
@@ -116,7 +116,7 @@ void plan(const SessionCore& core, const Request& request, const ProduceRequest&
         item.answer = refused(data.index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         continue;
       }
-      const auto to = destination(core, *partition);
+      const auto to = destination(core, *partition, asked.acks != 0);
       if (!to) {
         item.answer = refused(data.index, ErrorCode::LEADER_NOT_AVAILABLE);
         continue;

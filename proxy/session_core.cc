@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "protocol/error_reply.h"
+#include "protocol/messages.h"
 #include "protocol/wire.h"
 #include "proxy/handlers.h"
 
@@ -61,15 +62,29 @@ void SessionCore::on_client_writable(Millis now) {
   if (started_ < requests_.size()) finish_event();
 }
 
+namespace {
+
+bool wants_no_answer(const Request& request) {
+  if (request.api() != ApiKey::Produce) return false;
+  const auto asked = protocol::decode<protocol::ProduceRequest>(request.body(), request.version());
+  return asked && asked->acks == 0;
+}
+
+}  // namespace
+
 void SessionCore::on_client_closed(Millis now) {
   now_ = now;
+  const bool orderly = !closed_;
   client_gone_ = true;
   closed_ = true;
   linger_until_ = now + options_.limits.linger_ms;
-  // Held and unsent requests are dropped, never forwarded; writes on their way are awaited for the flip's drain.
-  requests_.remove_if([](const Request& r) { return r.writes_in_flight == 0; });
-  started_ = requests_.size();
-  arm();
+  // Held and unsent requests are dropped, never forwarded, for their clients cannot tell; writes on their way are
+  // awaited for the flip's drain. An acks=0 write is done with for its client: a broker appends it all the same.
+  requests_.remove_if(
+      [orderly](const Request& r) { return r.done || (r.writes_in_flight == 0 && !(orderly && wants_no_answer(r))); });
+  count_started();
+  probe_unconfirmed();
+  finish_event();
 }
 
 void SessionCore::on_upstream_opened(UpstreamId id, Millis now) {
@@ -98,7 +113,8 @@ void SessionCore::on_upstream_bytes(UpstreamId id, BytesView data, Millis now) {
       break;
     }
     up.in_flight.pop_front();
-    confirm_unanswered(up);
+    // Requests of a connection are handled in order: an answer to what was sent after a write speaks for that.
+    if (call->place > up.unconfirmed_place) confirm_unanswered(up);
     call->frame = std::move(*frame);
     call->body_at = header->body_at;
     resolve(call, CallStatus::answered);
@@ -131,7 +147,10 @@ void SessionCore::on_snapshot(std::shared_ptr<const Snapshot> snapshot, Millis n
 
 void SessionCore::on_timer(Millis now) {
   now_ = now;
-  if (client_gone_ && now >= linger_until_) requests_.clear();
+  if (client_gone_ && now >= linger_until_) {
+    requests_.clear();
+    count_started();
+  }
   fire_waiters(false);
   finish_event();
 }
@@ -213,9 +232,9 @@ bool SessionCore::pump() {
   pumping_ = true;
   bool any = false;
   // Nothing can be answered before it is known what both clusters speak.
-  while (!closed_ && !snapshot_->announced.empty() && started_ < requests_.size() &&
+  while ((!closed_ || client_gone_) && !snapshot_->announced.empty() && started_ < requests_.size() &&
          started_ < options_.limits.requests_in_flight &&
-         io_.client_backlog() <= options_.limits.client_backlog_bytes) {
+         (client_gone_ || io_.client_backlog() <= options_.limits.client_backlog_bytes)) {
     auto next = std::next(requests_.begin(), static_cast<std::ptrdiff_t>(started_));
     if (started_ > 0) {
       const Request& before = *std::prev(next);
@@ -230,23 +249,33 @@ bool SessionCore::pump() {
 }
 
 void SessionCore::start(Request& request) {
+  request.started = true;
   request.task = handle(*this, request);
   request.task.start();
 }
 
+// Of a client that is gone nobody takes the answers.
+bool SessionCore::forget_done() {
+  const std::size_t before = requests_.size();
+  requests_.remove_if([](const Request& r) { return r.done; });
+  count_started();
+  return requests_.size() != before;
+}
+
+void SessionCore::count_started() {
+  started_ = static_cast<std::size_t>(
+      std::count_if(requests_.begin(), requests_.end(), [](const Request& r) { return r.started; }));
+}
+
 void SessionCore::finish_event() {
   // An answer makes room for the next request, which may be answered at once.
-  for (bool progress = true; progress && !closed_;) {
+  for (bool progress = true; progress && (!closed_ || client_gone_);) {
     if (std::exchange(wake_, false)) fire_waiters(true);
     const bool started = pump();
-    const bool answered = flush_answers();
+    const bool answered = client_gone_ ? forget_done() : flush_answers();
     progress = started || answered || wake_;
   }
   if (draining_ && requests_.empty() && !closed_) return close("drained");
-  if (closed_ && client_gone_) {
-    requests_.remove_if([](const Request& r) { return r.done; });
-    started_ = requests_.size();
-  }
   const bool full = requests_.size() >= options_.limits.requests_in_flight;
   if (full != paused_ && !draining_ && !closed_) {
     paused_ = full;
@@ -330,6 +359,7 @@ Call SessionCore::enqueue(UpstreamId, Upstream& up, ApiKey api, Version version)
   state->correlation_id = up.next_correlation++ & 0x7fffffff;
   state->api = api;
   state->version = version;
+  state->place = ++up.sent;
   up.in_flight.push_back(state);
   return Call(std::move(state));
 }
@@ -362,6 +392,7 @@ void SessionCore::send_unanswered(const Request& origin, Cluster cluster, NodeId
   UpstreamId id;
   Upstream& up = upstream(cluster, node, id);
   const std::int32_t correlation = up.next_correlation++ & 0x7fffffff;
+  up.unconfirmed_place = ++up.sent;
   io_.send_upstream(id, protocol::request_frame(ApiKey::Produce, version, correlation, origin.header.client_id, body));
   for (std::string& route : routes) {
     if (std::find(up.unconfirmed.begin(), up.unconfirmed.end(), route) != up.unconfirmed.end()) continue;
@@ -379,12 +410,13 @@ void SessionCore::confirm_unanswered(Upstream& up) {
 // Under a fence the outcome of acks=0 writes is wanted: the answer to any later request says that they were handled.
 void SessionCore::probe_unconfirmed() {
   for (auto& [id, up] : upstreams_) {
-    const bool wanted =
+    const bool fenced =
         std::any_of(snapshot_->routes.begin(), snapshot_->routes.end(), [&up = up](const RouteView& route) {
           return route.phase == RoutePhase::fenced &&
                  std::find(up.unconfirmed.begin(), up.unconfirmed.end(), route.name) != up.unconfirmed.end();
         });
-    if (!wanted || !up.in_flight.empty()) continue;
+    const bool wanted = fenced || (client_gone_ && !up.unconfirmed.empty());
+    if (!wanted || (!up.in_flight.empty() && up.in_flight.back()->place > up.unconfirmed_place)) continue;
     const Call call = enqueue(id, up, ApiKey::ApiVersions, 0);
     io_.send_upstream(
         id, protocol::request_frame(ApiKey::ApiVersions, 0, up.in_flight.back()->correlation_id, std::nullopt, {}));
@@ -402,8 +434,14 @@ void SessionCore::drop_upstream(UpstreamId id, bool was_open) {
   Upstream up = std::move(found->second);
   upstream_of_.erase({up.cluster, up.node});
   upstreams_.erase(found);
+  const bool refused = was_open && !up.unconfirmed.empty();
   if (was_open) note_unknown_outcome(up.unconfirmed, up.cluster);
   confirm_unanswered(up);
+  if (refused) {
+    // How a broker says that it is not the leader to those who want no answer; clients then ask who is.
+    io_.want_image(up.cluster, now_);
+    close("broker closed the connection after unanswered writes");
+  }
   for (const auto& call : up.in_flight) resolve(call, was_open ? CallStatus::lost : CallStatus::unreachable);
 }
 

@@ -32,7 +32,7 @@ struct CallState {
   std::int32_t correlation_id = 0;
   ApiKey api{};
   Version version = 0;
-  bool write = false;  // for the account of unconfirmed acks=0 writes
+  std::uint64_t place = 0;  // among all that was sent over its connection
   Bytes frame;
   std::size_t body_at = 0;
   std::coroutine_handle<> waiter;
@@ -62,7 +62,8 @@ struct Request {
   Bytes frame;  // without the size prefix
   Millis arrived_at = 0;
   std::uint64_t place = 0;  // among the requests of the session, from 1
-  bool released = false;    // the next request may start
+  bool started = false;
+  bool released = false;  // the next request may start
   bool done = false;
   bool answered = false;  // false with done: no answer is due (acks=0)
   int writes_in_flight = 0;
@@ -225,7 +226,9 @@ class SessionCore {
     protocol::FrameBuffer input;
     std::deque<std::shared_ptr<CallState>> in_flight;
     std::int32_t next_correlation = 1;
-    std::vector<std::string> unconfirmed;  // routes of acks=0 writes since the last answer
+    std::uint64_t sent = 0;
+    std::vector<std::string> unconfirmed;  // routes of acks=0 writes that no later answer confirmed
+    std::uint64_t unconfirmed_place = 0;   // of the last of them
     explicit Upstream(std::size_t limit) : input(limit) {}
   };
 
@@ -233,6 +236,8 @@ class SessionCore {
   void start(Request& request);
   void finish_event();
   bool flush_answers();  // true when it sent any
+  bool forget_done();    // true when there was any
+  void count_started();
   void arm();
   void fire_waiters(bool all);
   Upstream& upstream(Cluster cluster, NodeId node, UpstreamId& id);
