@@ -268,6 +268,42 @@ TEST_F(SessionScript, AHeldWriteWhoseClientLeftIsNeverSent) {
   EXPECT_TRUE(io.upstreams.empty());
 }
 
+TEST_F(SessionScript, WritesThatWantNoAnswerAreCarriedOutAfterTheirClientLeft) {
+  begin(snapshot(on_source(), RoutePhase::fenced));
+  produce(3, 0);
+  produce(4);
+  produce(5, 0);
+  session->on_client_closed(now);
+  EXPECT_FALSE(session->finished());
+  session->on_snapshot(snapshot(on_target(), RoutePhase::open), now);
+  std::vector<std::int16_t> acks;
+  UpstreamId id = upstream_to(Cluster::target);
+  while (auto frame = io.upstreams.at(id).sent.next()) {
+    const auto header = parse_request_header(*frame);
+    if (header->api != ApiKey::Produce) continue;
+    acks.push_back(decode<ProduceRequest>(BytesView(*frame).substr(header->body_at), header->version)->acks);
+  }
+  EXPECT_EQ(acks, (std::vector<std::int16_t>{0, 0})) << "who wants an answer will send again";
+}
+
+TEST_F(SessionScript, ABrokerThatEndsAConnectionWithUnansweredWritesEndsItsClients) {
+  begin(snapshot(on_source(), RoutePhase::open));
+  produce(3, 0);
+  session->on_upstream_opened(upstream_to(Cluster::source), now);
+  session->on_upstream_closed(upstream_to(Cluster::source), now);
+  EXPECT_TRUE(io.client_closed) << "that is how a broker says that it leads no more";
+}
+
+TEST_F(SessionScript, AnAnswerToWhatWasSentBeforeConfirmsNothing) {
+  begin(snapshot(on_source(), RoutePhase::open));
+  produce(3);
+  produce(4, 0);
+  const auto first = at_broker(Cluster::source);
+  ASSERT_TRUE(first);
+  answer_produce(Cluster::source, first->correlation_id, 12);
+  EXPECT_EQ(load().writes_in_flight, 1) << "the second may still be on its way";
+}
+
 TEST_F(SessionScript, AWriteUnderWayIsAwaitedAfterItsClientLeft) {
   begin(snapshot(on_source(), RoutePhase::open));
   produce(3);
