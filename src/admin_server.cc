@@ -1,5 +1,6 @@
 #include "src/admin_server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -10,9 +11,9 @@
 #include <boost/beast/http.hpp>
 #include <chrono>
 #include <functional>
+#include <list>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <thread>
 
 namespace crossover::src {
@@ -48,8 +49,8 @@ class Server : public std::enable_shared_from_this<Server> {
   bool stopping() const { return stopping_; }
   // From any thread; dropped once the server has stopped, because nothing would ever run it.
   void post(std::function<void()> work);
-  void add(Connection* connection) { connections_.insert(connection); }
-  void remove(Connection* connection) { connections_.erase(connection); }
+  void add(Connection* connection) { connections_.push_back(connection); }
+  void remove(Connection* connection) { connections_.remove(connection); }
 
  private:
   // Answers are made on this server's thread, not on the one that drives the clusters.
@@ -58,6 +59,7 @@ class Server : public std::enable_shared_from_this<Server> {
     return api;
   }
   void accept();
+  void make_room();
   void accept_again_later();
   void close_all();
 
@@ -67,7 +69,7 @@ class Server : public std::enable_shared_from_this<Server> {
   tcp::acceptor acceptor_{io_};
   asio::steady_timer pause_{io_};
   std::uint16_t port_ = 0;
-  std::set<Connection*> connections_;  // touched by the server's thread only, until that has ended
+  std::list<Connection*> connections_;  // oldest first; touched by the server's thread only, until that has ended
   std::atomic<bool> stopping_{false};
   std::mutex stopped_mutex_;
   bool stopped_ = false;
@@ -94,6 +96,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
                      [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_read(error); });
   }
   void close();
+  // Neither a request is being answered nor is it being closed.
+  bool silent() const { return !waiting_ && !closed_; }
 
  private:
   void on_read(beast::error_code error);
@@ -111,6 +115,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string local_address_;
   std::uint64_t answering_ = 0;  // number of the request that waits for its answer
   bool waiting_ = false;
+  bool closed_ = false;
 };
 
 std::optional<AdminResponse> refuse_malformed(beast::error_code error) {
@@ -200,6 +205,7 @@ void Connection::on_write(beast::error_code error, bool keep_alive) {
 }
 
 void Connection::close() {
+  closed_ = true;
   beast::error_code ignored;
   stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
   stream_.close();
@@ -233,11 +239,19 @@ void Server::accept() {
     if (!server || server->stopping_) return;
     // Out of file descriptors, for example: trying at once would only spin.
     if (error) return server->accept_again_later();
-    if (server->connections_.size() < max_connections) std::make_shared<Connection>(server, std::move(socket))->read();
+    if (server->connections_.size() >= max_connections) server->make_room();
+    if (server->connections_.size() < 2 * max_connections)
+      std::make_shared<Connection>(server, std::move(socket))->read();
     server->accept();
   });
 }
 
+// Slow or silent clients must not shut out those who probe or roll back: the one that has been silent longest goes.
+void Server::make_room() {
+  const auto silent = std::find_if(connections_.begin(), connections_.end(),
+                                   [](const Connection* connection) { return connection->silent(); });
+  if (silent != connections_.end()) (*silent)->close();
+}
 void Server::accept_again_later() {
   pause_.expires_after(100ms);
   pause_.async_wait([self = weak_from_this()](beast::error_code cancelled) {
@@ -252,7 +266,7 @@ void Server::post(std::function<void()> work) {
 }
 
 void Server::close_all() {
-  for (Connection* connection : std::set(connections_)) connection->close();
+  for (Connection* connection : std::list(connections_)) connection->close();
 }
 
 void Server::stop() {

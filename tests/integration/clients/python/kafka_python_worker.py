@@ -66,10 +66,11 @@ def consume(args, out):
             if args.from_beginning and fresh:
                 consumer.seek_to_beginning(*fresh)
 
-    # 3.0.12 sometimes hangs for good, on a broker without any proxy too, when it leads a group whose topic it does not
-    # know yet: it rejoins on the late metadata and never sends its assignment.
-    consumer.partitions_for_topic(args.topic)
     consumer.subscribe([args.topic], listener=Rewind())
+    # 3.0.12 sometimes hangs for good, on a broker without any proxy too, when metadata of its topic come while it joins:
+    # it joins anew, is elected leader and never sends its assignment. So it learns them before it first polls.
+    consumer.topics()
+    consumer.partitions_for_topic(args.topic)
     told = False
     while not worker_io.stop.is_set():
         try:
