@@ -153,6 +153,7 @@ class Controller::Impl {
   Task<bool> raise_delete_retention(Cluster cluster, const std::set<std::string>& topics);
   void gate(Flip& flip, std::string name, bool ok, std::string detail);
   void find_places(Flip& flip);
+  bool taken(std::uint64_t revision) const;  // every worker's sessions have that snapshot
   Task<bool> fence_and_drain(Flip& flip);
   Task<bool> same_places(Flip& flip);
   Task<bool> boundary(Flip& flip, Millis deadline);

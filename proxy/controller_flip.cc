@@ -349,6 +349,11 @@ Task<bool> Controller::Impl::raise_delete_retention(Cluster cluster, const std::
 
 // --- fence, drain ---
 
+bool Controller::Impl::taken(std::uint64_t revision) const {
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [revision](const WorkerView& w) { return w.revision >= revision; });
+}
+
 Task<bool> Controller::Impl::fence_and_drain(Flip& flip) {
   begin_step(flip, "fence");
   flip.fenced_at = now_;
@@ -356,12 +361,7 @@ Task<bool> Controller::Impl::fence_and_drain(Flip& flip) {
   const std::uint64_t revision = revision_;
   {
     Until fenced(
-        *this,
-        [this, revision] {
-          return std::all_of(workers_.begin(), workers_.end(),
-                             [revision](const WorkerView& w) { return w.revision >= revision; });
-        },
-        now_ + options_.drain_timeout_ms);
+        *this, [this, revision] { return taken(revision); }, now_ + options_.drain_timeout_ms);
     const bool all = co_await fenced;
     if (!all) {
       fail(flip, "a worker did not take the fence in time");
@@ -659,6 +659,14 @@ Task<> Controller::Impl::open_and_release(Flip& flip) {
   // Writes stay held until the route is open; from the moment it is, the epoch known at the fence says nothing any
   // more.
   phases_[flip.route.id].phase = RoutePhase::releasing;
+  {
+    // No worker may write to the new segment while another one does not know it: what is read there could be committed
+    // through that one.
+    const std::uint64_t closed = revision_;
+    Until known(
+        *this, [this, closed] { return taken(closed); }, now_ + release_ms);
+    co_await known;
+  }
   for (;;) {
     const RouteState* route = state_.route(flip.route.name);
     if (!route || (route->opened && route->generation > flip.route.generation)) break;
