@@ -272,6 +272,18 @@ struct Sent {
   Call call;
 };
 
+// A batch that came by one connection before its predecessor came by another, as both may just after new leaders were
+// announced, is out of order for the broker. Clients may take that for a loss once the predecessor is acknowledged;
+// they are to send it again, for as long as a predecessor may be on its way.
+void spare_refusal(SessionCore& core, const Item& item, PartitionAnswer& answer) {
+  if (answer.error_code != code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)) return;
+  if (!item.has_producer || item.segment.generation == 0) return;
+  const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
+  const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
+  if (core.now() - since < core.options().limits.missing_batch_ms)
+    answer.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+}
+
 // Collects a broker's answer into the items.
 void take_answer(SessionCore& core, std::vector<Item>& items, Destination to, const ProduceResponse& answer,
                  Version version, std::int32_t& throttle) {
@@ -283,6 +295,7 @@ void take_answer(SessionCore& core, std::vector<Item>& items, Destination to, co
         if (item.answer || item.to != to || !same_topic || item.data->index != partition.index) continue;
         learn(core, item, partition);
         item.answer = partition;
+        spare_refusal(core, item, *item.answer);
         to_virtual(core, item, *item.answer);
         break;
       }
@@ -319,6 +332,7 @@ void note_verdict(SessionCore& core, const Item& item, ErrorCode error) {
   const auto refused = core.refused_first.find(any_generation);
   if (error == ErrorCode::NONE) {
     if (item.segment.generation > 0) core.established.insert(key);
+    core.missing_since.erase(key);
     if (refused != core.refused_first.end() && at_or_before(refused->second, item.batch.last_sequence()))
       core.refused_first.erase(refused);
   } else if (refused == core.refused_first.end()) {
