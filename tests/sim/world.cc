@@ -84,7 +84,8 @@ class World {
     come_to_rest();
     const bool rested = run_until(plan_.duration + settle_time, [this] { return at_rest(); });
     if (!rested && checks_.violations().empty()) complain_of_unrest();
-    if (rested) run_until(events_.now() + 5 * second, [] { return false; });
+    // Long enough for a look at the clusters whose answer was lost, and the next one.
+    if (rested) run_until(events_.now() + 8 * second, [] { return false; });
     if (rested) last_checks();
     if (verbose_) tell_segments();
     verdict_.violations = checks_.violations();
