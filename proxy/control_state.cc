@@ -109,7 +109,15 @@ void require_complete(const std::map<std::string, TopicState>& topics) {
   }
 }
 
-// --- versions, routes ---
+// --- identity, versions, routes ---
+
+std::array<std::string, 2> real_ids_from(const json::object& body) {
+  std::array<std::string, 2> ids;
+  const auto* named = body.if_contains("real_cluster_ids");
+  if (!named) return ids;
+  for (const Cluster c : both_clusters) ids[index_of(c)] = text(named->as_object().at(name_of(c)));
+  return ids;
+}
 
 json::object versions_body(const ClusterVersions& v) {
   json::array apis, supported;
@@ -273,18 +281,6 @@ void ControlState::merge(const ControlState& o) {
   routes_revision = std::max(routes_revision, o.routes_revision);
   take_topics(*this, o.topics);
 }
-
-namespace {
-
-std::array<std::string, 2> real_ids_from(const json::object& body) {
-  std::array<std::string, 2> ids;
-  const auto* named = body.if_contains("real_cluster_ids");
-  if (!named) return ids;
-  for (const Cluster c : both_clusters) ids[index_of(c)] = text(named->as_object().at(name_of(c)));
-  return ids;
-}
-
-}  // namespace
 
 void ControlLog::fold(Offset offset, BytesView record) {
   try {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/record_batch.h"
+#include "proxy/endpoints.h"
 
 namespace crossover::proxy {
 
@@ -144,15 +145,7 @@ void add_fetch_endpoints(const Snapshot& snapshot, FetchResponse& answer) {
       if (p.current_leader.leader_id >= 0) named.insert(p.current_leader.leader_id);
     }
   }
-  for (const NodeId id : named) {
-    const auto broker = snapshot.brokers.find(id);
-    if (broker == snapshot.brokers.end()) continue;
-    auto& row = answer.node_endpoints.emplace_back();
-    row.node_id = id;
-    row.host = snapshot.advertised_host;
-    row.port = broker->second.port;
-    row.rack = broker->second.rack;
-  }
+  name_endpoints(snapshot, named, answer.node_endpoints);
 }
 
 std::size_t fetched_bytes(const FetchResponse& answer) {

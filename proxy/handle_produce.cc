@@ -6,6 +6,7 @@
 
 #include "protocol/messages.h"
 #include "protocol/record_batch.h"
+#include "proxy/endpoints.h"
 #include "proxy/handlers.h"
 #include "proxy/log_lookup.h"
 #include "proxy/producer_id.h"
@@ -38,6 +39,10 @@ struct Item {
   bool has_producer = false;
   Bytes tagged;  // the records under their wire producer id; empty where they go as they came
 };
+
+SessionCore::ProducerKey key_of(const Item& item) {
+  return {item.name, item.data->index, item.batch.producer_id, item.segment.generation};
+}
 
 PartitionAnswer refused(PartitionIndex index, ErrorCode error) {
   PartitionAnswer answer;
@@ -242,16 +247,7 @@ void add_endpoints(const Snapshot& snapshot, ProduceResponse& answer) {
       if (p.current_leader.leader_id >= 0) named.insert(p.current_leader.leader_id);
     }
   }
-  answer.node_endpoints.clear();
-  for (const NodeId id : named) {
-    const auto broker = snapshot.brokers.find(id);
-    if (broker == snapshot.brokers.end()) continue;
-    auto& row = answer.node_endpoints.emplace_back();
-    row.node_id = id;
-    row.host = snapshot.advertised_host;
-    row.port = broker->second.port;
-    row.rack = broker->second.rack;
-  }
+  name_endpoints(snapshot, named, answer.node_endpoints);
 }
 
 // The check between the broker's answer and the client's: a proxy that slept through its lease, or through a flip,
@@ -278,7 +274,7 @@ struct Sent {
 void spare_refusal(SessionCore& core, const Item& item, PartitionAnswer& answer) {
   if (answer.error_code != code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)) return;
   if (!item.has_producer || item.segment.generation == 0) return;
-  const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
+  const SessionCore::ProducerKey key = key_of(item);
   const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
   if (core.now() - since < core.options().limits.missing_batch_ms)
     answer.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
@@ -323,7 +319,7 @@ ProduceResponse merged(const SessionCore& core, const ProduceRequest& asked, con
 
 // What a broker said of a producer's batch, for those that follow it (see SessionCore::refused_first).
 void note_verdict(SessionCore& core, const Item& item, ErrorCode error) {
-  const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
+  const SessionCore::ProducerKey key = key_of(item);
   const SessionCore::ProducerKey any_generation{key.topic, key.partition, key.producer, 0};
   const std::size_t limit = core.options().limits.tracked_producers;
   if (core.established.size() >= limit) core.established.clear();
@@ -350,8 +346,7 @@ void note_verdicts(SessionCore& core, const std::vector<Item>& items) {
 
 // Whether a batch would overtake the refused first one of its producer.
 bool overtakes(const SessionCore& core, const Item& item) {
-  if (core.established.contains({item.name, item.data->index, item.batch.producer_id, item.segment.generation}))
-    return false;
+  if (core.established.contains(key_of(item))) return false;
   const auto refused = core.refused_first.find({item.name, item.data->index, item.batch.producer_id, 0});
   return refused != core.refused_first.end() && !at_or_before(item.batch.base_sequence, refused->second);
 }
@@ -387,8 +382,7 @@ Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& item
 }
 
 bool may_be_first(const SessionCore& core, const Item& item) {
-  return !item.answer && item.has_producer && item.segment.generation > 0 &&
-         !core.established.contains({item.name, item.data->index, item.batch.producer_id, item.segment.generation});
+  return !item.answer && item.has_producer && item.segment.generation > 0 && !core.established.contains(key_of(item));
 }
 
 // Marks the batches that may be their producers' first on their segments until it goes out of scope.
@@ -397,8 +391,7 @@ class FirstBatches {
   FirstBatches(SessionCore& core, const std::vector<Item>& items) : core_(core) {
     for (const Item& item : items) {
       if (!may_be_first(core, item)) continue;
-      marks_.push_back(
-          core.first_in_flight.insert({item.name, item.data->index, item.batch.producer_id, item.segment.generation}));
+      marks_.push_back(core.first_in_flight.insert(key_of(item)));
     }
   }
   FirstBatches(const FirstBatches&) = delete;
@@ -414,8 +407,7 @@ class FirstBatches {
 
 bool behind_first(const SessionCore& core, const std::vector<Item>& items) {
   return std::any_of(items.begin(), items.end(), [&core](const Item& item) {
-    return may_be_first(core, item) && core.first_in_flight.contains({item.name, item.data->index,
-                                                                      item.batch.producer_id, item.segment.generation});
+    return may_be_first(core, item) && core.first_in_flight.contains(key_of(item));
   });
 }
 
@@ -476,7 +468,7 @@ void send_unacknowledged(SessionCore& core, Request& request, const ProduceReque
 // Whether a batch that others should come before may be written all the same: the leader knows the producer by now and
 // judges the sequence itself, or what is missing was waited for long enough.
 Task<bool> may_go_ahead(SessionCore& core, Request& request, const Item& item) {
-  const SessionCore::ProducerKey key{item.name, item.data->index, item.batch.producer_id, item.segment.generation};
+  const SessionCore::ProducerKey key = key_of(item);
   if (core.established.contains(key)) co_return true;
   const ProducerId wire = wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation);
   const bool present = co_await producer_present(core, request, item.name, item.data->index, item.to, wire);

@@ -96,7 +96,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
                      [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_read(error); });
   }
   void close();
-  // Neither a request is being answered nor is it being closed.
+  // No request of it is being answered.
   bool silent() const { return !waiting_ && !closed_; }
 
  private:
@@ -246,12 +246,14 @@ void Server::accept() {
   });
 }
 
-// Slow or silent clients must not shut out those who probe or roll back: the one that has been silent longest goes.
+// Slow or silent clients must not shut out those who probe or roll back: the oldest whose request is not being
+// answered goes.
 void Server::make_room() {
   const auto silent = std::find_if(connections_.begin(), connections_.end(),
                                    [](const Connection* connection) { return connection->silent(); });
   if (silent != connections_.end()) (*silent)->close();
 }
+
 void Server::accept_again_later() {
   pause_.expires_after(100ms);
   pause_.async_wait([self = weak_from_this()](beast::error_code cancelled) {

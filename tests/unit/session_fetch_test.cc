@@ -9,6 +9,7 @@
 #include "protocol/messages.h"
 #include "protocol/record_batch.h"
 #include "proxy/session.h"
+#include "tests/unit/fake_session_io.h"
 #include "tests/unit/leak_world.h"
 
 namespace crossover::test {
@@ -20,31 +21,6 @@ using namespace proxy;
 constexpr Version version = 13;
 constexpr std::int32_t broker_session = 77;
 constexpr auto source = Cluster::source, target = Cluster::target;
-
-struct FakeIo : SessionIo {
-  struct Upstream {
-    Cluster cluster;
-    NodeId node;
-    FrameBuffer sent{1 << 20};
-  };
-  FrameBuffer to_client{1 << 20};
-  std::map<UpstreamId, Upstream> upstreams;
-  Millis timer = -1;
-
-  void send_to_client(Bytes data) override { to_client.append(data); }
-  void close_client(std::string_view) override {}
-  void pause_client_reads() override {}
-  void resume_client_reads() override {}
-  void open_upstream(UpstreamId id, Cluster cluster, NodeId node) override {
-    upstreams[id].cluster = cluster;
-    upstreams[id].node = node;
-  }
-  void send_upstream(UpstreamId id, Bytes data) override { upstreams.at(id).sent.append(data); }
-  void close_upstream(UpstreamId id) override { upstreams.erase(id); }
-  void arm_timer(Millis at) override { timer = at; }
-  void want_image(Cluster, Millis) override {}
-  void want_predecessors(std::uint64_t, Cluster, std::string_view, Millis) override {}
-};
 
 // What reached a broker.
 struct Reached {

@@ -7,6 +7,7 @@
 #include "protocol/messages.h"
 #include "protocol/record_batch.h"
 #include "proxy/session.h"
+#include "tests/unit/fake_session_io.h"
 
 namespace crossover::proxy {
 namespace {
@@ -15,33 +16,6 @@ using namespace protocol;
 
 constexpr NodeId source_node = 3001, target_node = 7001;
 constexpr Version produce_version = 9;
-
-struct FakeIo : SessionIo {
-  struct Upstream {
-    Cluster cluster;
-    NodeId node;
-    FrameBuffer sent{1 << 20};
-    bool closed = false;
-  };
-  FrameBuffer to_client{1 << 20};
-  std::map<UpstreamId, Upstream> upstreams;
-  bool client_closed = false;
-  Millis timer = -1;
-
-  void send_to_client(Bytes data) override { to_client.append(data); }
-  void close_client(std::string_view) override { client_closed = true; }
-  void pause_client_reads() override {}
-  void resume_client_reads() override {}
-  void open_upstream(UpstreamId id, Cluster cluster, NodeId node) override {
-    upstreams[id].cluster = cluster;
-    upstreams[id].node = node;
-  }
-  void send_upstream(UpstreamId id, Bytes data) override { upstreams.at(id).sent.append(data); }
-  void close_upstream(UpstreamId id) override { upstreams.at(id).closed = true; }
-  void arm_timer(Millis at) override { timer = at; }
-  void want_image(Cluster, Millis) override {}
-  void want_predecessors(std::uint64_t, Cluster, std::string_view, Millis) override {}
-};
 
 std::shared_ptr<Snapshot> snapshot(const VirtualLog& log, RoutePhase phase) {
   auto s = std::make_shared<Snapshot>();
