@@ -77,6 +77,9 @@ class Controller::Impl {
   template <class T>
   Task<std::optional<T>> answer_to(Pending pending, Version version, Millis timeout_ms);
 
+  // A control record, given its place; no bytes: nothing is to be written after all.
+  using Encode = std::function<Bytes(const control_record::Chain&)>;
+
   // --- watching (controller_watch.cc) ---
   Task<> watch(Cluster cluster);
   Task<bool> refresh_versions(Cluster cluster);
@@ -84,6 +87,16 @@ class Controller::Impl {
   std::string wrong_clusters() const;  // empty: nothing
   Task<> keep_records();
   Task<bool> keep_records_of(Cluster log);
+  Encode identity(Cluster log) const;
+  Encode missing_fact(Cluster log) const;
+  Encode new_broker(Cluster log) const;
+  struct EndedTopic {
+    std::string name, reason;
+    Uuid virtual_id;
+  };
+  Task<std::optional<EndedTopic>> find_ended_topic(Cluster log);
+  Task<bool> brokers_agree_that_ended(Cluster cluster, std::string topic, Uuid real_id);
+  Task<bool> keep_snapshot(Cluster log, Offset seen, Millis deadline);
   // --- writes past the proxy (controller_strangers.cc) ---
   struct Place {
     std::string topic;
@@ -107,7 +120,6 @@ class Controller::Impl {
 
   // --- control records (controller.cc) ---
   enum class Written { accepted, ignored, unknown };
-  using Encode = std::function<Bytes(const control_record::Chain&)>;  // empty: nothing to be written after all
   Task<Written> append(Cluster log, Encode encode, Millis deadline);
   static Encode only_behind(Offset seen, Encode encode);
   CallId begin_append(Cluster log, Bytes record);  // its result is in appends_ until it is erased there

@@ -1,6 +1,7 @@
 // Follows both clusters (brokers, topics, versions) and keeps what every proxy must know in both control topics.
 #include <algorithm>
 
+#include "protocol/error_code.h"
 #include "protocol/messages.h"
 #include "proxy/controller_core.h"
 
@@ -54,6 +55,17 @@ std::shared_ptr<ClusterImage> image_of(const MetadataResponse& answer) {
     if (t.error_code == 0 && t.name) image->topics[*t.name] = topic_of(t);
   }
   return image;
+}
+
+std::string fresh_cluster_id(std::uint64_t seed) {
+  Uuid fresh;
+  std::uint64_t x = seed * 0x9e3779b97f4a7c15u + 0x2545f4914f6cdd1du;
+  for (auto& byte : fresh.bytes) {
+    x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+    byte = static_cast<std::uint8_t>(x >> 32);
+  }
+  fresh.bytes[0] &= 0x7f;  // some tools take a leading dash for an option
+  return to_string(fresh);
 }
 
 }  // namespace
@@ -173,108 +185,143 @@ Controller::Impl::Encode Controller::Impl::only_behind(Offset seen, Encode encod
 
 // Writes the first fact that this log lacks; true when it wrote.
 Task<bool> Controller::Impl::keep_records_of(Cluster log) {
-  const ControlState& here = logs_[index_of(log)].state();
-  const Millis deadline = now_ + answer_ms;
   const Offset seen = logs_[index_of(log)].last_accepted();
-  Encode encode;
-  if (here.cluster_id.empty()) {
-    // The source's log names the virtual cluster; the target's repeats it.
-    if (state_.cluster_id.empty() && log != Cluster::source) co_return false;
-    // Both logs may know of an earlier start; and both clusters are put on record.
-    std::array<std::string, 2> real = state_.real_cluster_ids;
-    for (const Cluster c : both_clusters) {
-      if (!caught_up_[index_of(c)] || images_[index_of(c)]->cluster_id.empty()) co_return false;
-      if (real[index_of(c)].empty()) real[index_of(c)] = images_[index_of(c)]->cluster_id;
+  const Millis deadline = now_ + answer_ms;
+  const bool begun = !logs_[index_of(log)].state().cluster_id.empty();
+  Encode fact = begun ? missing_fact(log) : identity(log);
+  if (begun && !fact) {
+    const std::optional<EndedTopic> ended = co_await find_ended_topic(log);
+    if (ended) {
+      io_.log("warn", "virtual_log_ended", {{"topic", ended->name}, {"reason", ended->reason}});
+      fact = [ended](const control_record::Chain& chain) {
+        return control_record::forget(chain, ended->name, ended->virtual_id);
+      };
     }
-    std::string id = state_.cluster_id;
-    if (id.empty()) {
-      Uuid fresh;
-      std::uint64_t x = options_.seed * 0x9e3779b97f4a7c15u + 0x2545f4914f6cdd1du;
-      for (auto& byte : fresh.bytes) {
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-        byte = static_cast<std::uint8_t>(x >> 32);
-      }
-      fresh.bytes[0] &= 0x7f;  // some tools take a leading dash for an option
-      id = to_string(fresh);
-    }
-    encode = [id, real](const control_record::Chain& chain) { return control_record::identity(chain, id, real); };
-    co_return co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
   }
-  // Virtual broker ids of source are even, of target odd, so that each log can hand them out alone.
-  for (const auto& [node, address] : images_[index_of(log)]->brokers) {
-    const bool known = std::any_of(
-        state_.brokers.begin(), state_.brokers.end(),
-        [log, &node = node](const auto& entry) { return entry.second.cluster == log && entry.second.real_id == node; });
-    if (known) continue;
-    NodeId id = static_cast<NodeId>(index_of(log));
-    while (state_.brokers.contains(id)) id += 2;
-    if (id >= options_.port_count) co_return false;
-    const BrokerRecord broker{log, node, options_.first_port + id};
-    encode = [id, broker](const control_record::Chain& chain) { return control_record::broker(chain, id, broker); };
-    const bool written = co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
-    if (written)
-      io_.log("info", "virtual_broker",
-              {{"id", std::to_string(id)},
-               {"cluster", std::string(to_string(log))},
-               {"node", std::to_string(broker.real_id)},
-               {"port", std::to_string(broker.port)}});
-    co_return written;
+  if (fact) {
+    const Written written = co_await append(log, only_behind(seen, fact), deadline);
+    co_return written == Written::accepted;
   }
+  if (!begun) co_return false;
+  const bool kept = co_await keep_snapshot(log, seen, deadline);
+  co_return kept;
+}
+
+// The source's log names the virtual cluster, the target's repeats it; each puts both real clusters on record. Empty as
+// long as that cannot be said.
+Controller::Impl::Encode Controller::Impl::identity(Cluster log) const {
+  if (state_.cluster_id.empty() && log != Cluster::source) return {};
+  std::array<std::string, 2> real = state_.real_cluster_ids;
+  for (const Cluster c : both_clusters) {
+    // Both logs may know of an earlier start.
+    if (!caught_up_[index_of(c)] || images_[index_of(c)]->cluster_id.empty()) return {};
+    if (real[index_of(c)].empty()) real[index_of(c)] = images_[index_of(c)]->cluster_id;
+  }
+  const std::string id = state_.cluster_id.empty() ? fresh_cluster_id(options_.seed) : state_.cluster_id;
+  return [id, real](const control_record::Chain& chain) { return control_record::identity(chain, id, real); };
+}
+
+// What the other log or the clusters know and this log does not; empty: nothing.
+Controller::Impl::Encode Controller::Impl::missing_fact(Cluster log) const {
+  if (Encode fact = new_broker(log)) return fact;
+  const ControlState& here = logs_[index_of(log)].state();
   for (const auto& [id, broker] : state_.brokers) {
     if (here.brokers.contains(id)) continue;
-    const NodeId missing = id;
-    const BrokerRecord copy = broker;
-    encode = [missing, copy](const control_record::Chain& chain) {
-      return control_record::broker(chain, missing, copy);
+    return [id = id, broker = broker](const control_record::Chain& chain) {
+      return control_record::broker(chain, id, broker);
     };
-    co_return co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
   }
   for (const Cluster c : both_clusters) {
     if (!versions_fresh_[index_of(c)] || here.versions[index_of(c)]) continue;
     const ClusterVersions versions = state_.versions[index_of(c)].value_or(*versions_[index_of(c)]);
-    encode = [c, versions](const control_record::Chain& chain) { return control_record::versions(chain, c, versions); };
-    co_return co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
+    return [c, versions](const control_record::Chain& chain) { return control_record::versions(chain, c, versions); };
   }
-  if (here.routes_revision < state_.routes_revision) {
-    const ControlState all = state_;
-    encode = [&all](const control_record::Chain& chain) { return control_record::routes(chain, all); };
-    co_return co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
+  if (here.routes_revision >= state_.routes_revision) return {};
+  return [all = state_](const control_record::Chain& chain) { return control_record::routes(chain, all); };
+}
+
+// A broker of this log's cluster without a virtual id. Those of source are even, of target odd, so that each log can
+// hand them out alone.
+Controller::Impl::Encode Controller::Impl::new_broker(Cluster log) const {
+  for (const auto& [node, address] : images_[index_of(log)]->brokers) {
+    const bool known = std::any_of(state_.brokers.begin(), state_.brokers.end(), [log, node = node](const auto& entry) {
+      return entry.second.cluster == log && entry.second.real_id == node;
+    });
+    if (known) continue;
+    NodeId id = static_cast<NodeId>(index_of(log));
+    while (state_.brokers.contains(id)) id += 2;
+    if (id >= options_.port_count) return {};
+    const BrokerRecord broker{log, node, options_.first_port + id};
+    io_.log("info", "virtual_broker",
+            {{"id", std::to_string(id)},
+             {"cluster", std::string(to_string(log))},
+             {"node", std::to_string(broker.real_id)},
+             {"port", std::to_string(broker.port)}});
+    return [id, broker](const control_record::Chain& chain) { return control_record::broker(chain, id, broker); };
   }
-  for (const auto& [name, topic] : here.topics) {
-    // A topic deleted and made anew behind the proxy's back is another topic: its virtual log ends.
+  return {};
+}
+
+// A topic deleted, or deleted and made anew, behind the proxy's back is another topic: its virtual log ends.
+Task<std::optional<Controller::Impl::EndedTopic>> Controller::Impl::find_ended_topic(Cluster log) {
+  const std::map<std::string, TopicState> topics = logs_[index_of(log)].state().topics;
+  for (const auto& [name, topic] : topics) {
     const Cluster home = state_.route_of(name).home;
     const ClusterImage& image = *images_[index_of(home)];
+    if (!image.reachable) continue;
     const auto real = image.topics.find(name);
-    const bool gone = image.reachable && real == image.topics.end();
-    const bool another =
-        image.reachable && !gone && !real->second.id.is_zero() && real->second.id != topic.real_id[index_of(home)];
-    if (!another && !gone) continue;
-    const std::string forgotten = name;
-    const Uuid id = topic.virtual_id;
-    io_.log("warn", "virtual_log_ended", {{"topic", name}, {"reason", gone ? "deleted" : "recreated"}});
-    encode = [forgotten, id](const control_record::Chain& chain) {
-      return control_record::forget(chain, forgotten, id);
-    };
-    co_return co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
+    const bool gone = real == image.topics.end();
+    if (!gone && (real->second.id.is_zero() || real->second.id == topic.real_id[index_of(home)])) continue;
+    const bool confirmed = co_await brokers_agree_that_ended(home, name, topic.real_id[index_of(home)]);
+    if (confirmed) co_return EndedTopic{name, gone ? "deleted" : "recreated", topic.virtual_id};
   }
+  co_return std::nullopt;
+}
+
+// A broker that lags behind its controller may not know a topic yet, or know one that is gone: all that answer must
+// say the same, and more than one of them where there are several.
+Task<bool> Controller::Impl::brokers_agree_that_ended(Cluster cluster, std::string topic, Uuid real_id) {
+  const auto version = version_of(cluster, ApiKey::Metadata, {7, 12});
+  if (!version) co_return false;
+  MetadataRequest question;
+  question.topics.emplace().emplace_back().name = topic;
+  question.allow_auto_topic_creation = false;
+  constexpr std::size_t enough = 5;
+  std::vector<Pending> asked;
+  for (const auto& [node, address] : images_[index_of(cluster)]->brokers) {
+    if (asked.size() == enough) break;
+    asked.push_back(ask(cluster, node, ApiKey::Metadata, *version, encode(question, *version), answer_ms));
+  }
+  std::size_t agreed = 0;
+  for (const Pending& pending : asked) {
+    const auto answer = co_await answer_to<MetadataResponse>(pending, *version, answer_ms);
+    if (!answer || answer->topics.size() != 1) continue;
+    const auto& row = answer->topics[0];
+    const bool gone = row.error_code == static_cast<std::int16_t>(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    const bool another = row.error_code == 0 && !row.topic_id.is_zero() && row.topic_id != real_id;
+    if (!gone && !another) co_return false;
+    ++agreed;
+  }
+  co_return agreed > 0 && agreed >= std::min<std::size_t>(asked.size(), 2);
+}
+
+Task<bool> Controller::Impl::keep_snapshot(Cluster log, Offset seen, Millis deadline) {
   constexpr std::size_t records_between_snapshots = 1'000;
-  if (logs_[index_of(log)].records_since_snapshot() > records_between_snapshots) {
-    const ControlState all = state_;
-    const std::string parts_id = options_.proxy_id + "/snapshot/" + std::to_string(next_id_++);
-    const std::vector<Bytes> parts = control_record::topic_parts(parts_id, all.topics);
-    for (const Bytes& part : parts) {
-      const bool written = co_await append_part(log, part, deadline);
-      if (!written) co_return false;
-    }
-    const std::size_t count = parts.size();
-    encode = [&all, parts_id, count](const control_record::Chain& chain) {
-      return control_record::snapshot(chain, all, parts_id, count);
-    };
-    const bool written = co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
-    if (written) io_.trim_control(log, logs_[index_of(log)].snapshot_from());
-    co_return written;
+  if (logs_[index_of(log)].records_since_snapshot() <= records_between_snapshots) co_return false;
+  const ControlState all = state_;
+  const std::string parts_id = options_.proxy_id + "/snapshot/" + std::to_string(next_id_++);
+  const std::vector<Bytes> parts = control_record::topic_parts(parts_id, all.topics);
+  for (const Bytes& part : parts) {
+    const bool written = co_await append_part(log, part, deadline);
+    if (!written) co_return false;
   }
-  co_return false;
+  const std::size_t count = parts.size();
+  const Encode encode = [&all, parts_id, count](const control_record::Chain& chain) {
+    return control_record::snapshot(chain, all, parts_id, count);
+  };
+  const bool written = co_await append(log, only_behind(seen, encode), deadline) == Written::accepted;
+  if (written) io_.trim_control(log, logs_[index_of(log)].snapshot_from());
+  co_return written;
 }
 
 }  // namespace crossover::proxy

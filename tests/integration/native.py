@@ -3,7 +3,7 @@
 import functools
 import time
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, ElectionType, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -71,6 +71,18 @@ def offsets(bootstrap, topic, which):
 def leaders(bootstrap, topic):
     known = admin(bootstrap).list_topics(topic, timeout=10).topics[topic].partitions
     return {partition: data.leader for partition, data in known.items()}
+
+
+def in_sync(bootstrap, topic):
+    partitions = admin(bootstrap).list_topics(topic, timeout=10).topics[topic].partitions.values()
+    return all(len(partition.isrs) == len(partition.replicas) for partition in partitions)
+
+
+def elect_preferred(bootstrap, topic, partition):
+    place = TopicPartition(topic, partition)
+    errors = admin(bootstrap).elect_leaders(ElectionType.PREFERRED, [place]).result()
+    if errors[place]:
+        raise errors[place]
 
 
 def delete_records(bootstrap, topic, before):

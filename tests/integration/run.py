@@ -21,6 +21,7 @@ FILES = [
     "compaction",
     "strangers",
     "brokers",
+    "unacknowledged",
     "hostile",
     "hold",
     "transactions",

@@ -58,6 +58,24 @@ class ClusterClient {
     return receive<Response>(connection, version);
   }
 
+  // The answer's body; nullopt when that broker is down or hangs up.
+  std::optional<Bytes> ask_raw(NodeId node, ApiKey api, protocol::Version version, BytesView body) {
+    const auto connection = cluster.connect(node);
+    if (!connection) return std::nullopt;
+    const Bytes frame = protocol::request_frame(api, version, ++correlation_id_, "test", body);
+    cluster.request(*connection, BytesView(frame).substr(4), now_ms);
+    collect();
+    std::optional<Bytes> answer;
+    if (auto& inbox = inboxes_[*connection]; !inbox.empty()) {
+      const BytesView whole = BytesView(inbox.front()).substr(4);
+      if (const auto header = protocol::parse_response_header(whole, api, version))
+        answer = Bytes(whole.substr(header->body_at));
+    }
+    inboxes_.erase(*connection);
+    cluster.disconnect(*connection);
+    return answer;
+  }
+
   bool closed(ConnectionId connection) {
     collect();
     return closed_.contains(connection);

@@ -1,0 +1,136 @@
+// The controller as scripts: what it reads, what clusters answer, what it writes then.
+#include "proxy/controller.h"
+
+#include <gtest/gtest.h>
+
+#include "proxy/control_state.h"
+#include "tests/unit/controller_world.h"
+
+namespace crossover::proxy {
+namespace {
+
+constexpr Cluster source = Cluster::source, target = Cluster::target;
+using control_record::Chain;
+
+// Both clusters hold the topic, and a proxy has served them.
+struct TwoClusters : testing::Test {
+  void SetUp() override {
+    for (const Cluster c : both_clusters) world.cluster(c).create_topic("orders", 2);
+    world.start("p1");
+    world.run(3'000);
+  }
+
+  ControllerWorld world;
+};
+
+TEST_F(TwoClusters, AFlipStandsInBothControlTopics) {
+  ASSERT_TRUE(world.controller->ready());
+  const std::optional<FlipReport> report = world.flip(target);
+  ASSERT_TRUE(report);
+  ASSERT_EQ(report->result, "done") << report->error;
+  for (const Cluster c : both_clusters) {
+    EXPECT_EQ(world.fold(c).state().routes.at(default_route).home, target);
+    EXPECT_EQ(world.fold(c).state().real_cluster_ids[index_of(c)], index_of(c) ? "target-id" : "source-id");
+  }
+}
+
+TEST_F(TwoClusters, ARecordOfADeadProcessThatArrivesLateCountsForNothing) {
+  // Written by the dead process against what it had read; on its way while its successor starts.
+  const ControlLog before = world.fold(source);
+  RouteState closed = before.state().routes.at(default_route);
+  closed.home = target;
+  closed.generation += 1;
+  closed.opened = false;
+  const Chain chain{"p1/late", before.last_accepted(), "p1"};
+  const Bytes late = control_record::close(chain, closed, "p1/parts", 0);
+
+  world.start("p2");
+  world.run(1'000);
+  ASSERT_TRUE(world.controller->ready());
+  world.write(source, late);
+  EXPECT_EQ(world.fold(source).outcome("p1/late"), false);
+  EXPECT_EQ(world.controller->routes().at(0).view.home, source);
+}
+
+TEST_F(TwoClusters, NothingIsServedBeforeTheControlTopicTookARecord) {
+  world.drop_appends = true;
+  world.start("p2");
+  world.run(1'000);
+  EXPECT_FALSE(world.controller->ready());
+  world.drop_appends = false;
+  world.run(5'000);
+  EXPECT_TRUE(world.controller->ready());
+}
+
+TEST_F(TwoClusters, SwappedClustersAreRefused) {
+  std::swap(world.clients[0], world.clients[1]);
+  const auto written = world.control;
+  world.start("p2");
+  world.run(3'000);
+  EXPECT_TRUE(world.logged("wrong_clusters"));
+  EXPECT_FALSE(world.controller->ready());
+  EXPECT_EQ(world.control, written);
+}
+
+TEST(Controller, OneClusterAsBothIsRefused) {
+  ControllerWorld world("the-same", "the-same");
+  world.start("p1");
+  world.run(3'000);
+  EXPECT_TRUE(world.logged("wrong_clusters"));
+  EXPECT_FALSE(world.controller->ready());
+  for (const Cluster c : both_clusters) EXPECT_EQ(world.fold(c).state().cluster_id, "");
+}
+
+struct AfterACutover : TwoClusters {
+  void SetUp() override {
+    TwoClusters::SetUp();
+    ASSERT_EQ(world.flip(target)->result, "done");
+    ASSERT_TRUE(world.fold(target).state().topics.contains("orders"));
+  }
+
+  // These brokers of the target have not heard of any topic.
+  void lag(std::set<NodeId> nodes) {
+    world.instead = [nodes](Cluster c, NodeId node, ApiKey api, Version version,
+                            BytesView body) -> std::optional<Bytes> {
+      if (c != target || api != ApiKey::Metadata || !nodes.contains(node)) return std::nullopt;
+      protocol::MetadataResponse answer;
+      for (NodeId id = 1; id <= 3; ++id) answer.brokers.push_back({.node_id = id, .host = "h", .port = 9092});
+      answer.cluster_id = "target-id";
+      const auto asked = protocol::decode<protocol::MetadataRequest>(body, version);
+      if (asked->topics) {
+        for (const auto& topic : *asked->topics) {
+          auto& row = answer.topics.emplace_back();
+          row.name = topic.name;
+          row.error_code = 3;
+        }
+      }
+      return protocol::encode(answer, version);
+    };
+  }
+};
+
+TEST_F(AfterACutover, AVirtualLogOutlivesOneBrokerThatLags) {
+  lag({1});  // the one that is asked for all topics
+  world.run(10'000);
+  EXPECT_TRUE(world.controller->snapshot()->images[1]->topics.empty());
+  EXPECT_FALSE(world.logged("virtual_log_ended"));
+  EXPECT_TRUE(world.fold(target).state().topics.contains("orders"));
+}
+
+TEST_F(AfterACutover, AVirtualLogEndsWhenTheBrokersAgreeThatTheTopicIsGone) {
+  lag({1, 2, 3});
+  world.run(10'000);
+  EXPECT_TRUE(world.logged("virtual_log_ended"));
+  EXPECT_FALSE(world.fold(target).state().topics.contains("orders"));
+}
+
+TEST_F(AfterACutover, ATopicMadeAnewIsAnotherTopic) {
+  world.cluster(target).delete_topic("orders");
+  world.cluster(target).create_topic("orders", 2);
+  world.run(10'000);
+  EXPECT_TRUE(world.logged("virtual_log_ended"));
+  EXPECT_FALSE(world.fold(target).state().topics.contains("orders"));
+}
+
+}  // namespace
+}  // namespace crossover::proxy

@@ -1,0 +1,134 @@
+// A controller between two simulated clusters whose answers take a millisecond: what it writes and says is kept.
+#pragma once
+
+#include <functional>
+
+#include "proxy/control_state.h"
+#include "proxy/controller.h"
+#include "tests/sim/cluster_client.h"
+
+namespace crossover::proxy {
+
+struct ControllerWorld : ControllerIo {
+  ControllerWorld() : ControllerWorld("source-id", "target-id") {}
+  ControllerWorld(const std::string& source_id, const std::string& target_id)
+      : clients{sim::ClusterClient({.cluster_id = source_id}),
+                sim::ClusterClient({.cluster_id = target_id, .seed = 2})} {}
+
+  sim::Cluster& cluster(Cluster c) { return clients[index_of(c)].cluster; }
+
+  // A process: reads both control topics from their beginning.
+  void start(const std::string& proxy_id) {
+    controller.reset();
+    todo.clear();
+    ControllerOptions options;
+    options.proxy_id = proxy_id;
+    controller = std::make_unique<Controller>(*this, options, 1);
+    controller->start(now);
+    for (const Cluster c : both_clusters) {
+      Offset at = 0;
+      for (const Bytes& record : control[index_of(c)]) controller->on_control_record(c, at++, record, now);
+      controller->on_control_caught_up(c, now);
+    }
+    settle();
+  }
+
+  // Time passes; every timer that becomes due fires.
+  void run(Millis for_ms) {
+    for (const Millis until = now + for_ms; now < until;) {
+      now = timer > now && timer < until ? timer : until;
+      controller->on_timer(now);
+      settle();
+    }
+  }
+
+  // What stands in a control topic, whoever wrote it.
+  void write(Cluster c, Bytes record) {
+    control[index_of(c)].push_back(std::move(record));
+    controller->on_control_record(c, static_cast<Offset>(control[index_of(c)].size()) - 1, control[index_of(c)].back(),
+                                  now);
+    settle();
+  }
+
+  // The log as any reader folds it.
+  ControlLog fold(Cluster c) const {
+    ControlLog log;
+    Offset at = 0;
+    for (const Bytes& record : control[index_of(c)]) log.fold(at++, record);
+    return log;
+  }
+
+  bool logged(const std::string& event) const { return log_lines.contains(event); }
+
+  std::optional<FlipReport> flip(Cluster to) {
+    std::optional<FlipReport> report;
+    controller->flip(
+        default_route, to, false, [&report](FlipReport done) { report = std::move(done); }, now);
+    settle();
+    run(5'000);
+    return report;
+  }
+
+  // --- ControllerIo: effects wait until the controller has returned ---
+  void publish(std::shared_ptr<const Snapshot> snapshot) override {
+    todo.push_back([this, revision = snapshot->revision] {
+      WorkerReport report;
+      report.worker = 0;
+      report.revision = revision;
+      controller->on_worker_report(report, now);
+    });
+  }
+  void request(CallId id, Cluster c, NodeId node, ApiKey api, Version version, Bytes body, Millis) override {
+    todo.push_back([this, id, c, node, api, version, body = std::move(body)] {
+      ++now;  // an answer takes its time, or what is asked again and again would be asked for ever
+      controller->on_reply(id, ask(c, node, api, version, body), now);
+    });
+  }
+  void append_control(CallId id, Cluster c, Bytes record) override {
+    if (drop_appends) return;
+    todo.push_back([this, id, c, record = std::move(record)]() mutable {
+      write(c, std::move(record));
+      controller->on_append_result(id, true, now);
+    });
+  }
+  void trim_control(Cluster, Offset) override {}
+  void arm_timer(Millis at) override { timer = at; }
+  void log(std::string_view, std::string_view event, std::vector<std::pair<std::string, std::string>> fields) override {
+    log_lines.emplace(event, std::move(fields));
+  }
+  void passed(std::string_view) override {}
+
+  std::array<sim::ClusterClient, 2> clients;
+  std::array<std::vector<Bytes>, 2> control;
+  // An answer in place of the broker's.
+  std::function<std::optional<Bytes>(Cluster, NodeId, ApiKey, Version, BytesView)> instead;
+  std::multimap<std::string, std::vector<std::pair<std::string, std::string>>, std::less<>> log_lines;
+  std::unique_ptr<Controller> controller;
+  Millis now = 1'000'000, timer = -1;
+  bool drop_appends = false;  // as if the control topics' leaders were silent
+
+ private:
+  std::optional<Bytes> ask(Cluster c, NodeId node, ApiKey api, Version version, BytesView body) {
+    if (node == any_node) node = cluster(c).brokers().front();
+    if (instead) {
+      if (auto answer = instead(c, node, api, version, body)) return answer;
+    }
+    return clients[index_of(c)].ask_raw(node, api, version, body);
+  }
+
+  void settle() {
+    if (settling) return;
+    settling = true;
+    while (!todo.empty()) {
+      const auto effect = std::move(todo.front());
+      todo.pop_front();
+      effect();
+    }
+    settling = false;
+  }
+
+  std::deque<std::function<void()>> todo;
+  bool settling = false;
+};
+
+}  // namespace crossover::proxy
