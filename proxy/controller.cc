@@ -71,7 +71,7 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
   WorkerView& view = workers_[report.worker];
   view.revision = report.revision;
   view.routes.clear();
-  for (const auto& r : report.routes) view.routes[r.name] = {r.writes_in_flight, r.held};
+  for (const auto& r : report.routes) view.routes[r.route] = {r.writes_in_flight, r.held};
   for (const auto& [key, at] : report.unknown_outcome_at)
     unknown_outcome_at_[key] = std::max(unknown_outcome_at_[key], at);
   transactional_ids_.insert(report.transactional_ids.begin(), report.transactional_ids.end());
@@ -290,52 +290,73 @@ std::string redefine(ControlState& state, const RouteDefinition& definition, con
   return "";
 }
 
+// The same of a deletion.
+std::string remove(ControlState& state, const std::string& name) {
+  const RouteState* route = state.route(name);
+  if (!route) return "no such route";
+  if (name == default_route) return "the route 'default' cannot be deleted";
+  if (route->home != state.routes.at(default_route).home)
+    return "its topics would fall to 'default', which is homed on the other cluster; flip the route there first";
+  const std::string id = route->id;
+  state.deleted_routes.insert(id);
+  state.routes.erase(id);
+  ++state.routes_revision;
+  return "";
+}
+
 }  // namespace
 
 void Controller::Impl::define_route(RouteDefinition definition, Done done, Millis now) {
   now_ = now;
-  if (!running_step_.empty()) return done("a flip is running; define routes when it is over");
-  ControlState changed = state_;
-  const std::string refusal =
-      redefine(changed, definition, options_.proxy_id + "/" + definition.name + "/" + std::to_string(next_id_++));
-  if (!refusal.empty()) return done(refusal);
-  spawn(write_routes(std::move(changed), std::move(done)));
-  settle();
+  const std::string new_id = options_.proxy_id + "/" + definition.name + "/" + std::to_string(next_id_++);
+  change_routes(
+      [definition = std::move(definition), new_id](ControlState& state) { return redefine(state, definition, new_id); },
+      std::move(done));
 }
 
 void Controller::Impl::delete_route(const std::string& name, Done done, Millis now) {
   now_ = now;
-  if (!running_step_.empty()) return done("a flip is running; delete routes when it is over");
-  const RouteState* route = state_.route(name);
-  if (!route) return done("no such route");
-  if (name == default_route) return done("the route 'default' cannot be deleted");
-  if (route->home != state_.routes.at(default_route).home) {
-    return done("its topics would fall to 'default', which is homed on the other cluster; flip the route there first");
-  }
-  ControlState changed = state_;
-  changed.deleted_routes.insert(route->id);
-  changed.routes.erase(route->id);
-  ++changed.routes_revision;
-  spawn(write_routes(std::move(changed), std::move(done)));
+  change_routes([name](ControlState& state) { return remove(state, name); }, std::move(done));
+}
+
+void Controller::Impl::change_routes(ChangeRoutes change, Done done) {
+  if (!running_step_.empty()) return done("a flip is running; change routes when it is over");
+  if (defining_) return done("another change of routes is being written; try again");
+  ControlState trial = state_;
+  if (const std::string refusal = change(trial); !refusal.empty()) return done(refusal);
+  defining_ = true;
+  spawn(write_routes(std::move(change), std::move(done)));
   settle();
 }
 
-// The definitions stand on both logs; the home of the route default must have them before they hold.
-Task<> Controller::Impl::write_routes(ControlState changed, Done done) {
-  const Cluster home = changed.routes.at(default_route).home;
-  const Encode encode = [&changed](const control_record::Chain& chain) {
-    return control_record::routes(chain, changed);
-  };
+// The definitions stand on both logs; the home of the route default must have them before they hold. A change is made
+// to what stands when it is written: whatever other record comes first, it is made anew.
+Task<> Controller::Impl::write_routes(ChangeRoutes change, Done done) {
   const Millis deadline = now_ + 5'000;
-  const Written first = co_await append(home, encode, deadline);
-  if (first != Written::accepted) {
-    done("the control topic on the " + std::string(to_string(home)) +
-         " cluster did not take the definition; try again");
-    co_return;
+  const Cluster home = state_.routes.at(default_route).home;
+  ControlState changed;
+  std::string refusal;
+  Written first = Written::ignored;
+  while (refusal.empty() && first == Written::ignored && now_ < deadline) {
+    changed = state_;
+    refusal = change(changed);
+    if (!refusal.empty()) break;
+    const Encode encode = [&changed](const control_record::Chain& chain) {
+      return control_record::routes(chain, changed);
+    };
+    const Offset seen = logs_[index_of(home)].last_accepted();
+    first = co_await append(home, only_behind(seen, encode), deadline);
+    if (first != Written::accepted) continue;
+    // Kept up by keep_records when this fails.
+    co_await append(other(home), encode, now_ + 1'000);
   }
-  co_await append(other(home), encode, now_ + 1'000);  // kept up by keep_records when this fails
-  io_.log("info", "routes_defined", {{"revision", std::to_string(changed.routes_revision)}});
-  done("");
+  defining_ = false;
+  if (first == Written::accepted)
+    io_.log("info", "routes_defined", {{"revision", std::to_string(changed.routes_revision)}});
+  else if (refusal.empty())
+    refusal =
+        "the control topic on the " + std::string(to_string(home)) + " cluster did not take the definition; try again";
+  done(refusal);
 }
 
 // --- Controller ---

@@ -52,12 +52,12 @@ struct WorkerReport {
   std::size_t worker = 0;
   std::uint64_t revision = 0;  // of the snapshot that all of its sessions have applied
   struct Route {
-    std::string name;
+    DefinedRoute route;
     std::int64_t writes_in_flight = 0;
     std::int64_t held = 0;
   };
   std::vector<Route> routes;
-  std::vector<std::pair<std::pair<std::string, Cluster>, Millis>> unknown_outcome_at;
+  std::vector<std::pair<std::pair<DefinedRoute, Cluster>, Millis>> unknown_outcome_at;
   std::vector<Millis> hold_times_ms;
   std::set<std::string> transactional_ids;  // seen by this worker's sessions
 };

@@ -125,7 +125,10 @@ class Controller::Impl {
   CallId begin_append(Cluster log, Bytes record);  // its result is in appends_ until it is erased there
   Task<bool> append_part(Cluster log, Bytes part, Millis deadline);
   Task<> claim(Cluster log);
-  Task<> write_routes(ControlState changed, Done done);
+  // A change of the definitions, or why it may not be.
+  using ChangeRoutes = std::function<std::string(ControlState&)>;
+  void change_routes(ChangeRoutes change, Done done);
+  Task<> write_routes(ChangeRoutes change, Done done);
   void refold();
   bool any_log_ready() const { return caught_up_[0] || caught_up_[1]; }
 
@@ -166,6 +169,8 @@ class Controller::Impl {
   void gate(Flip& flip, std::string name, bool ok, std::string detail);
   void find_places(Flip& flip);
   bool taken(std::uint64_t revision) const;  // every worker's sessions have that snapshot
+  // And none of them has any more of that which may concern the route.
+  bool none_left(const std::string& route, std::uint64_t revision, std::int64_t RouteLoad::*load) const;
   Task<bool> fence_and_drain(Flip& flip);
   Task<bool> same_places(Flip& flip);
   Task<bool> boundary(Flip& flip, Millis deadline);
@@ -217,10 +222,11 @@ class Controller::Impl {
 
   struct WorkerView {
     std::uint64_t revision = 0;
-    std::map<std::string, RouteLoad> routes;
+    std::map<DefinedRoute, RouteLoad> routes;
   };
   std::vector<WorkerView> workers_;
-  std::map<std::pair<std::string, Cluster>, Millis> unknown_outcome_at_;
+  std::map<std::pair<DefinedRoute, Cluster>, Millis> unknown_outcome_at_;
+  bool defining_ = false;  // a record of definitions is on its way
   std::vector<Millis> hold_times_;
   std::set<std::string> transactional_ids_;                 // that clients of this proxy have used
   std::map<std::string, std::string> running_step_;         // by route id, while a flip runs

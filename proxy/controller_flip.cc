@@ -91,6 +91,10 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
     fail(flip, "a flip of this route is running");
     co_return done(flip.report);
   }
+  if (defining_) {
+    fail(flip, "routes are being defined: try again");
+    co_return done(flip.report);
+  }
   if (!route->opened) {
     fail(flip, "an earlier flip of this route is still being completed");
     co_return done(flip.report);
@@ -238,8 +242,13 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
 // A write whose connection was lost may still land on a cluster for a while. Were the log there reopened meanwhile, the
 // straggler would appear in the middle of newer records, and its retry a second time.
 void Controller::Impl::doubt_gate(Flip& flip) {
-  const auto lost = unknown_outcome_at_.find({flip.route.name, flip.to});
-  const Millis since = lost == unknown_outcome_at_.end() ? request_horizon_ms : now_ - lost->second;
+  std::erase_if(unknown_outcome_at_, [this](const auto& lost) { return now_ - lost.second >= request_horizon_ms; });
+  Millis since = request_horizon_ms;
+  for (const auto& [where, at] : unknown_outcome_at_) {
+    const auto& [route, cluster] = where;
+    if (cluster == flip.to && route.may_concern(flip.route.name, state_.routes_revision))
+      since = std::min(since, now_ - at);
+  }
   const bool still = since >= request_horizon_ms;
   gate(flip, "unknown_outcomes", still,
        still ? "no write to the " + std::string(to_string(flip.to)) + " cluster is in doubt"
@@ -354,6 +363,15 @@ bool Controller::Impl::taken(std::uint64_t revision) const {
                      [revision](const WorkerView& w) { return w.revision >= revision; });
 }
 
+bool Controller::Impl::none_left(const std::string& route, std::uint64_t revision,
+                                 std::int64_t RouteLoad::*load) const {
+  return taken(revision) && std::all_of(workers_.begin(), workers_.end(), [&](const WorkerView& w) {
+           return std::all_of(w.routes.begin(), w.routes.end(), [&](const auto& entry) {
+             return entry.second.*load == 0 || !entry.first.may_concern(route, state_.routes_revision);
+           });
+         });
+}
+
 Task<bool> Controller::Impl::fence_and_drain(Flip& flip) {
   begin_step(flip, "fence");
   flip.fenced_at = now_;
@@ -373,13 +391,7 @@ Task<bool> Controller::Impl::fence_and_drain(Flip& flip) {
   const std::string name = flip.route.name;
   {
     Until drained(
-        *this,
-        [this, name, revision] {
-          return std::all_of(workers_.begin(), workers_.end(), [&name, revision](const WorkerView& w) {
-            const auto load = w.routes.find(name);
-            return w.revision >= revision && (load == w.routes.end() || load->second.writes_in_flight == 0);
-          });
-        },
+        *this, [this, name, revision] { return none_left(name, revision, &RouteLoad::writes_in_flight); },
         now_ + options_.drain_timeout_ms);
     const bool all = co_await drained;
     if (!all) {
@@ -684,14 +696,7 @@ Task<> Controller::Impl::open_and_release(Flip& flip) {
   const std::string name = flip.route.name;
   {
     Until released(
-        *this,
-        [this, name, revision] {
-          return std::all_of(workers_.begin(), workers_.end(), [&name, revision](const WorkerView& w) {
-            const auto load = w.routes.find(name);
-            return w.revision >= revision && (load == w.routes.end() || load->second.held == 0);
-          });
-        },
-        now_ + release_ms);
+        *this, [this, name, revision] { return none_left(name, revision, &RouteLoad::held); }, now_ + release_ms);
     co_await released;
   }
   set_phase(flip.route.id, RoutePhase::open);

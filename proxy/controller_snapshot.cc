@@ -60,6 +60,7 @@ void Controller::Impl::fill_brokers(Snapshot& snapshot) const {
 }
 
 void Controller::Impl::fill_routes(Snapshot& snapshot) const {
+  snapshot.definitions = state_.routes_revision;
   std::vector<const RouteState*> ordered{&state_.routes.at(default_route)};
   for (const auto& [id, route] : state_.routes) {
     if (id != default_route) ordered.push_back(&route);

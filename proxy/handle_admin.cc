@@ -24,10 +24,10 @@ NodeId controller_of(const SessionCore& core, Cluster cluster) {
   return image.brokers.contains(image.controller) ? image.controller : any_node;
 }
 
-std::vector<std::string> all_routes(const Snapshot& snapshot) {
-  std::vector<std::string> names;
-  for (const RouteView& route : snapshot.routes) names.push_back(route.name);
-  return names;
+std::vector<DefinedRoute> all_routes(const Snapshot& snapshot) {
+  std::vector<DefinedRoute> routes;
+  for (std::size_t i = 0; i < snapshot.routes.size(); ++i) routes.push_back(snapshot.defined_route(i));
+  return routes;
 }
 
 bool any_flip(const Snapshot& snapshot) {
@@ -236,8 +236,8 @@ Task<> change_both(SessionCore& core, Request& request) {
   const bool calm = co_await no_flip(core);
   if (!calm) co_return core.reply_error(request, ErrorCode::REQUEST_TIMED_OUT);
   if (names_brokers(request)) co_return core.reply_error(request, ErrorCode::INVALID_REQUEST);
-  const std::vector<std::string> routes = all_routes(core.snapshot());
-  const SessionCore::WriteGuard in_flight(core, request, routes);  // a flip that starts now waits for this
+  const SessionCore::WriteGuard in_flight(core, request,
+                                          all_routes(core.snapshot()));  // a flip that starts now waits for this
   const Cluster home = core.snapshot().routes[0].home;
   const Cluster order[] = {home, other(home)};
   if (const auto trial = dry_run_of(request)) {

@@ -30,9 +30,9 @@ struct Item {
   const ProduceRequest::PartitionProduceData* data = nullptr;
   std::string name;
   Uuid virtual_id, real_id;
-  std::string route;
-  std::int32_t route_generation = 0;
+  DefinedRoute route;
   std::optional<PartitionAnswer> answer;  // decided here
+  bool placed = false;                    // `segment` is that which was open when this was planned
   Segment segment;
   Destination to{};
   BatchHeader batch;
@@ -56,19 +56,21 @@ const TopicView* find_topic(const Snapshot& snapshot, Version version, const Pro
   return version >= 13 ? snapshot.topic(topic.topic_id) : snapshot.topic(topic.name);
 }
 
-std::vector<std::string> routes_of(const Snapshot& snapshot, Version version, const ProduceRequest& asked) {
-  std::vector<std::string> routes;
+// As they are defined now: a topic may move to another route while a request waits.
+std::vector<DefinedRoute> routes_of(const Snapshot& snapshot, Version version, const ProduceRequest& asked) {
+  std::vector<DefinedRoute> routes;
   for (const auto& topic : asked.topic_data) {
     const TopicView* view = find_topic(snapshot, version, topic);
-    const std::string& name = snapshot.routes[view ? view->route : 0].name;
-    if (std::find(routes.begin(), routes.end(), name) == routes.end()) routes.push_back(name);
+    DefinedRoute route = snapshot.defined_route(view ? view->route : 0);
+    if (std::find(routes.begin(), routes.end(), route) == routes.end()) routes.push_back(std::move(route));
   }
   return routes;
 }
 
-bool any_fenced(const Snapshot& snapshot, const std::vector<std::string>& names) {
-  return std::any_of(snapshot.routes.begin(), snapshot.routes.end(), [&names](const RouteView& route) {
-    return route.phase == RoutePhase::fenced && std::find(names.begin(), names.end(), route.name) != names.end();
+bool any_fenced(const Snapshot& snapshot, Version version, const ProduceRequest& asked) {
+  return std::any_of(asked.topic_data.begin(), asked.topic_data.end(), [&snapshot, version](const auto& topic) {
+    const TopicView* view = find_topic(snapshot, version, topic);
+    return snapshot.routes[view ? view->route : 0].phase == RoutePhase::fenced;
   });
 }
 
@@ -113,21 +115,20 @@ void plan(const SessionCore& core, const Request& request, const ProduceRequest&
         item.answer = refused(data.index, by_id ? ErrorCode::UNKNOWN_TOPIC_ID : ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         continue;
       }
-      const RouteView& route = snapshot.route_of(*view);
-      item.route = route.name;
-      item.route_generation = route.generation;
+      item.route = snapshot.defined_route(view->route);
       const PartitionView* partition = snapshot.partition(view->name, data.index);
       if (!partition) {
         item.answer = refused(data.index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         continue;
       }
+      item.segment = partition->log.open_segment();
+      item.placed = true;
       const auto to = destination(core, *partition, asked.acks != 0);
       if (!to) {
         item.answer = refused(data.index, ErrorCode::LEADER_NOT_AVAILABLE);
         continue;
       }
       item.to = *to;
-      item.segment = partition->log.open_segment();
       item.real_id = view->real_id[index_of(item.to.first)];
       if (const auto bad = read_batch(item)) {
         item.answer = refused(data.index, *bad);
@@ -154,12 +155,17 @@ bool tag_producers(std::vector<Item>& items) {
   return changed;
 }
 
+// Whether what was the open segment of a partition still is; also where there is none.
+bool still_open(const Snapshot& snapshot, const Item& item) {
+  const PartitionView* partition = item.placed ? snapshot.partition(item.name, item.data->index) : nullptr;
+  if (!partition) return true;
+  const Segment& open = partition->log.open_segment();
+  return open.cluster == item.segment.cluster && open.generation == item.segment.generation;
+}
+
 // Whether a flip happened since the items were planned.
 bool outdated(const Snapshot& snapshot, const std::vector<Item>& items) {
-  return std::any_of(items.begin(), items.end(), [&snapshot](const Item& item) {
-    const TopicView* topic = snapshot.topic(item.name);
-    return topic && !item.route.empty() && snapshot.route_of(*topic).generation != item.route_generation;
-  });
+  return std::any_of(items.begin(), items.end(), [&snapshot](const Item& item) { return !still_open(snapshot, item); });
 }
 
 std::optional<Destination> single_destination(const std::vector<Item>& items) {
@@ -255,10 +261,8 @@ void add_endpoints(const Snapshot& snapshot, ProduceResponse& answer) {
 bool may_acknowledge(const SessionCore& core, const std::vector<Item>& items) {
   for (const Item& item : items) {
     if (!item.segment.open() || core.now() >= core.snapshot().lease_until[index_of(item.to.first)]) return false;
-    const TopicView* topic = core.snapshot().topic(item.name);
-    if (!topic || (item.answer && item.answer->error_code != 0)) continue;
-    const RouteView& route = core.snapshot().route_of(*topic);
-    if (route.generation != item.route_generation) return false;
+    if (item.answer && item.answer->error_code != 0) continue;
+    if (!still_open(core.snapshot(), item)) return false;
   }
   return true;
 }
@@ -363,7 +367,7 @@ Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& item
   }
   auto answer = decode<ProduceResponse>(answered.body(), request.version());
   if (!answer) co_return core.close("malformed Produce answer");
-  if (!may_acknowledge(core, items)) co_return core.close("lease or generation passed before the acknowledgement");
+  if (!may_acknowledge(core, items)) co_return core.close("the lease or the segment ended before the acknowledgement");
   if (core.refused_first.empty() && !needs_mapping(items, *answer)) co_return core.reply_with(request, answered);
   for (auto& topic : answer->responses) {
     for (auto& partition : topic.partition_responses) {
@@ -448,7 +452,7 @@ Task<> split(SessionCore& core, Request& request, const ProduceRequest& asked, s
   }
   note_verdicts(core, items);
   if (lost && sent.size() == 1) co_return core.close("broker connection lost with a write in flight");
-  if (!may_acknowledge(core, items)) co_return core.close("lease or generation passed before the acknowledgement");
+  if (!may_acknowledge(core, items)) co_return core.close("the lease or the segment ended before the acknowledgement");
   const ProduceResponse answer = merged(core, asked, items, throttle);
   core.reply(request, answer);
 }
@@ -541,19 +545,19 @@ void look_for_predecessors(SessionCore& core, const Request& request, const std:
 }
 
 // Plans, behind the client's own earlier writes through other brokers.
-Task<> prepare(SessionCore& core, Request& request, const ProduceRequest& asked, std::vector<Item>& items,
-               const std::vector<std::string>& routes) {
+Task<> prepare(SessionCore& core, Request& request, const ProduceRequest& asked, std::vector<Item>& items) {
+  const auto fenced = [&core, &request, &asked] { return any_fenced(core.snapshot(), request.version(), asked); };
   plan(core, request, asked, items);
   look_for_predecessors(core, request, items);
   const Millis deadline = core.now() + core.options().limits.predecessors_ms;
   // Under a fence they are held as well: the time counts anew when it is over.
-  while (core.waits_for_predecessors() && !any_fenced(core.snapshot(), routes)) {
+  while (core.waits_for_predecessors() && !fenced()) {
     if (core.now() >= deadline) core.give_up_predecessors();
     SessionCore::Changed changed(core, deadline);
     if (core.waits_for_predecessors()) co_await changed;
     plan(core, request, asked, items);
   }
-  while (behind_first(core, items) && !any_fenced(core.snapshot(), routes)) {
+  while (behind_first(core, items) && !fenced()) {
     SessionCore::Changed changed(core, std::numeric_limits<Millis>::max());
     co_await changed;
     plan(core, request, asked, items);
@@ -569,17 +573,22 @@ Task<> handle_produce(SessionCore& core, Request& request) {
   const auto asked = decode<ProduceRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed Produce request");
 
-  const std::vector<std::string> routes = routes_of(core.snapshot(), request.version(), *asked);
+  const auto fenced = [&core, &request, &asked = *asked] {
+    return any_fenced(core.snapshot(), request.version(), asked);
+  };
+  const auto routes = [&core, &request, &asked = *asked] {
+    return routes_of(core.snapshot(), request.version(), asked);
+  };
   std::vector<Item> items;
   std::optional<SessionCore::HoldGuard> hold;
   const Millis deadline = request.arrived_at + core.options().limits.hold_ms;
-  if (any_fenced(core.snapshot(), routes)) {
+  if (fenced()) {
     // The flip's end lets all go at once, wherever they wait: what came before this is known only now.
     plan(core, request, *asked, items);
     look_for_predecessors(core, request, items);
   }
-  while (any_fenced(core.snapshot(), routes)) {
-    if (!hold) hold.emplace(core, routes);
+  while (fenced()) {
+    if (!hold) hold.emplace(core, routes());
     if (core.now() >= deadline && asked->acks != 0) {
       plan(core, request, *asked, items);
       for (Item& item : items) item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
@@ -590,16 +599,16 @@ Task<> handle_produce(SessionCore& core, Request& request) {
     co_await changed;
   }
 
-  co_await prepare(core, request, *asked, items, routes);
+  co_await prepare(core, request, *asked, items);
   // What was awaited may have taken a while: a fence that came meanwhile holds this request like any other, and a whole
   // flip that passed meanwhile leaves its plan behind.
-  while (any_fenced(core.snapshot(), routes) || outdated(core.snapshot(), items)) {
-    if (any_fenced(core.snapshot(), routes)) {
-      if (!hold) hold.emplace(core, routes);
+  while (fenced() || outdated(core.snapshot(), items)) {
+    if (fenced()) {
+      if (!hold) hold.emplace(core, routes());
       SessionCore::Changed changed(core, core.now() + core.options().limits.hold_ms);
       co_await changed;
     }
-    co_await prepare(core, request, *asked, items, routes);
+    co_await prepare(core, request, *asked, items);
   }
 
   for (const Item& item : items)
@@ -607,7 +616,7 @@ Task<> handle_produce(SessionCore& core, Request& request) {
         static_cast<std::uint64_t>(item.answer ? 0 : std::max(0, item.batch.record_count));
   const bool tagged = tag_producers(items);
   if (asked->acks == 0) co_return send_unacknowledged(core, request, *asked, items);
-  const SessionCore::WriteGuard in_flight(core, request, routes);
+  const SessionCore::WriteGuard in_flight(core, request, routes());
   const auto to = single_destination(items);
   const bool first_batches =
       std::any_of(items.begin(), items.end(), [](const Item& i) { return i.segment.generation > 0 && i.has_producer; });

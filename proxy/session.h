@@ -46,9 +46,10 @@ struct RouteLoad {
   std::int64_t held = 0;              // held by a fence and not yet answered
 };
 struct WorkerState {
-  std::map<std::string, RouteLoad> routes;
+  std::map<DefinedRoute, RouteLoad> routes;  // none where both are 0
+  void count(const DefinedRoute& route, std::int64_t writes, std::int64_t held);
   // Writes whose connection was lost before the answer: when, per route and cluster.
-  std::map<std::pair<std::string, Cluster>, Millis> unknown_outcome_at;
+  std::map<std::pair<DefinedRoute, Cluster>, Millis> unknown_outcome_at;
   // Transactional ids that clients of this worker have used: what a cluster too old to list them cannot tell.
   std::set<std::string> transactional_ids;
   struct Counters {

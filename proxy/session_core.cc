@@ -388,22 +388,22 @@ Call SessionCore::forward(Request& request, Cluster cluster, NodeId node) {
 }
 
 void SessionCore::send_unanswered(const Request& origin, Cluster cluster, NodeId node, Version version, BytesView body,
-                                  std::vector<std::string> routes) {
+                                  std::vector<DefinedRoute> routes) {
   UpstreamId id;
   Upstream& up = upstream(cluster, node, id);
   const std::int32_t correlation = up.next_correlation++ & 0x7fffffff;
   up.unconfirmed_place = ++up.sent;
   io_.send_upstream(id, protocol::request_frame(ApiKey::Produce, version, correlation, origin.header.client_id, body));
-  for (std::string& route : routes) {
+  for (DefinedRoute& route : routes) {
     if (std::find(up.unconfirmed.begin(), up.unconfirmed.end(), route) != up.unconfirmed.end()) continue;
-    ++worker_.routes[route].writes_in_flight;
+    worker_.count(route, 1, 0);
     up.unconfirmed.push_back(std::move(route));
   }
 }
 
 // A broker handles a connection's requests in order, so any answer confirms what was sent before it.
 void SessionCore::confirm_unanswered(Upstream& up) {
-  for (const std::string& route : up.unconfirmed) --worker_.routes[route].writes_in_flight;
+  for (const DefinedRoute& route : up.unconfirmed) worker_.count(route, -1, 0);
   up.unconfirmed.clear();
 }
 
@@ -411,9 +411,11 @@ void SessionCore::confirm_unanswered(Upstream& up) {
 void SessionCore::probe_unconfirmed() {
   for (auto& [id, up] : upstreams_) {
     const bool fenced =
-        std::any_of(snapshot_->routes.begin(), snapshot_->routes.end(), [&up = up](const RouteView& route) {
+        std::any_of(snapshot_->routes.begin(), snapshot_->routes.end(), [this, &up = up](const RouteView& route) {
           return route.phase == RoutePhase::fenced &&
-                 std::find(up.unconfirmed.begin(), up.unconfirmed.end(), route.name) != up.unconfirmed.end();
+                 std::any_of(up.unconfirmed.begin(), up.unconfirmed.end(), [this, &route](const DefinedRoute& d) {
+                   return d.may_concern(route.name, snapshot_->definitions);
+                 });
         });
     const bool wanted = fenced || (client_gone_ && !up.unconfirmed.empty());
     if (!wanted || (!up.in_flight.empty() && up.in_flight.back()->place > up.unconfirmed_place)) continue;
@@ -474,30 +476,40 @@ void SessionCore::no_reply(Request& request) {
 
 // --- accounts ---
 
-SessionCore::WriteGuard::WriteGuard(SessionCore& core, Request& request, std::vector<std::string> routes)
+void WorkerState::count(const DefinedRoute& route, std::int64_t writes, std::int64_t held) {
+  const auto load = routes.try_emplace(route).first;
+  load->second.writes_in_flight += writes;
+  load->second.held += held;
+  if (load->second.writes_in_flight == 0 && load->second.held == 0) routes.erase(load);
+}
+
+SessionCore::WriteGuard::WriteGuard(SessionCore& core, Request& request, std::vector<DefinedRoute> routes)
     : core_(core), request_(request), routes_(std::move(routes)) {
   ++request_.writes_in_flight;
-  for (const std::string& route : routes_) ++core_.worker_.routes[route].writes_in_flight;
+  for (const DefinedRoute& route : routes_) core_.worker_.count(route, 1, 0);
 }
 
 SessionCore::WriteGuard::~WriteGuard() {
   --request_.writes_in_flight;
-  for (const std::string& route : routes_) --core_.worker_.routes[route].writes_in_flight;
+  for (const DefinedRoute& route : routes_) core_.worker_.count(route, -1, 0);
 }
 
-SessionCore::HoldGuard::HoldGuard(SessionCore& core, std::vector<std::string> routes)
+SessionCore::HoldGuard::HoldGuard(SessionCore& core, std::vector<DefinedRoute> routes)
     : core_(core), routes_(std::move(routes)), since_(core.now()) {
   ++core_.worker_.counters.held_requests;
-  for (const std::string& route : routes_) ++core_.worker_.routes[route].held;
+  for (const DefinedRoute& route : routes_) core_.worker_.count(route, 0, 1);
 }
 
 SessionCore::HoldGuard::~HoldGuard() {
-  for (const std::string& route : routes_) --core_.worker_.routes[route].held;
+  for (const DefinedRoute& route : routes_) core_.worker_.count(route, 0, -1);
   core_.worker_.hold_times_ms.push_back(core_.now() - since_);
 }
 
-void SessionCore::note_unknown_outcome(const std::vector<std::string>& routes, Cluster cluster) {
-  for (const std::string& route : routes) worker_.unknown_outcome_at[{route, cluster}] = now_;
+constexpr Millis ten_minutes_ms = 600'000;  // long after which nothing is in doubt any more
+
+void SessionCore::note_unknown_outcome(const std::vector<DefinedRoute>& routes, Cluster cluster) {
+  std::erase_if(worker_.unknown_outcome_at, [this](const auto& e) { return now_ - e.second > ten_minutes_ms; });
+  for (const DefinedRoute& route : routes) worker_.unknown_outcome_at[{route, cluster}] = now_;
 }
 
 // --- Session ---

@@ -122,7 +122,7 @@ class SessionCore {
   Call forward(Request& request, Cluster cluster, NodeId node);
   // An acks=0 produce: no answer will come; `body` as in send.
   void send_unanswered(const Request& origin, Cluster cluster, NodeId node, Version version, BytesView body,
-                       std::vector<std::string> routes);
+                       std::vector<DefinedRoute> routes);
 
   void reply(Request& request, BytesView body);
   // The upstream's answer as it came, under the client's correlation id; moved out of `call`.
@@ -171,28 +171,28 @@ class SessionCore {
   // Counts a request's writes into routes as in flight until it goes out of scope.
   class WriteGuard {
    public:
-    WriteGuard(SessionCore& core, Request& request, std::vector<std::string> routes);
+    WriteGuard(SessionCore& core, Request& request, std::vector<DefinedRoute> routes);
     WriteGuard(const WriteGuard&) = delete;
     ~WriteGuard();
 
    private:
     SessionCore& core_;
     Request& request_;
-    std::vector<std::string> routes_;
+    std::vector<DefinedRoute> routes_;
   };
   // Counts a held request until it is answered or dropped.
   class HoldGuard {
    public:
-    HoldGuard(SessionCore& core, std::vector<std::string> routes);
+    HoldGuard(SessionCore& core, std::vector<DefinedRoute> routes);
     HoldGuard(const HoldGuard&) = delete;
     ~HoldGuard();
 
    private:
     SessionCore& core_;
-    std::vector<std::string> routes_;
+    std::vector<DefinedRoute> routes_;
     Millis since_;
   };
-  void note_unknown_outcome(const std::vector<std::string>& routes, Cluster cluster);
+  void note_unknown_outcome(const std::vector<DefinedRoute>& routes, Cluster cluster);
 
   // State that handlers keep per connection.
   struct ProducerKey {
@@ -227,8 +227,8 @@ class SessionCore {
     std::deque<std::shared_ptr<CallState>> in_flight;
     std::int32_t next_correlation = 1;
     std::uint64_t sent = 0;
-    std::vector<std::string> unconfirmed;  // routes of acks=0 writes that no later answer confirmed
-    std::uint64_t unconfirmed_place = 0;   // of the last of them
+    std::vector<DefinedRoute> unconfirmed;  // routes of acks=0 writes that no later answer confirmed
+    std::uint64_t unconfirmed_place = 0;    // of the last of them
     explicit Upstream(std::size_t limit) : input(limit) {}
   };
 

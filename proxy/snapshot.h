@@ -50,6 +50,17 @@ enum class RoutePhase : std::uint8_t {
 };
 std::string_view to_string(RoutePhase);
 
+// A route under the definitions that stood when a write was admitted: topics may have moved to another one since.
+struct DefinedRoute {
+  std::string name;
+  std::int64_t definitions = 0;  // Snapshot::definitions
+  // Whether a write admitted under this may be to a topic that is in `route` now.
+  bool may_concern(const std::string& route, std::int64_t definitions_now) const {
+    return name == route || definitions < definitions_now;
+  }
+  auto operator<=>(const DefinedRoute&) const = default;
+};
+
 struct RouteView {
   std::string name;
   Cluster home = Cluster::source;
@@ -77,6 +88,7 @@ struct Snapshot {
   std::map<NodeId, VirtualBroker> brokers;                         // by virtual id
   std::array<std::map<NodeId, NodeId>, 2> virtual_of;              // real id -> virtual id, by cluster
   std::vector<RouteView> routes;                                   // [0] is "default"
+  std::int64_t definitions = 0;                                    // rises whenever topics move between routes
   std::unordered_map<std::string, std::shared_ptr<const TopicView>> topics;
   std::unordered_map<Uuid, std::shared_ptr<const TopicView>, protocol::UuidHash> topics_by_id;  // by virtual id
   Cluster groups_home = Cluster::source;  // where group and transaction coordinators live
@@ -87,6 +99,7 @@ struct Snapshot {
   const TopicView* topic(const Uuid& virtual_id) const;
   const PartitionView* partition(const std::string& topic, PartitionIndex index) const;
   const RouteView& route_of(const TopicView& topic) const { return routes[topic.route]; }
+  DefinedRoute defined_route(std::size_t route) const { return {routes[route].name, definitions}; }
   // The segment whose leaders are announced: while held requests are still being sent on, the one before.
   std::size_t announced_segment(const TopicView& topic, const PartitionView& partition) const;
   // -1 when that real broker has no virtual one (yet).

@@ -186,7 +186,8 @@ void Worker::account(std::int64_t change) {
 
 namespace {
 
-bool same(const std::map<std::string, proxy::RouteLoad>& a, const std::map<std::string, proxy::RouteLoad>& b) {
+using Loads = decltype(proxy::WorkerState::routes);
+bool same(const Loads& a, const Loads& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
     return x.first == y.first && x.second.writes_in_flight == y.second.writes_in_flight &&
            x.second.held == y.second.held;

@@ -113,7 +113,7 @@ class Worker {
   std::atomic<std::size_t> connection_count_{0};
   std::uint64_t next_id_ = 0;
   std::int64_t unaccounted_ = 0;
-  std::map<std::string, proxy::RouteLoad> reported_;
+  decltype(proxy::WorkerState::routes) reported_;
   decltype(proxy::WorkerState::unknown_outcome_at) reported_unknown_;
   std::array<std::optional<proxy::Millis>, 2> wants_;
   std::vector<Worker*> peers_{this};

@@ -70,7 +70,7 @@ struct ProxyProcess::Worker {
   std::uint64_t next_id = 1;
   proxy::AwaitedWrites awaited;
   bool report_due = false, flip_under_way = false, check_due = false;
-  std::map<std::string, std::pair<std::int64_t, std::int64_t>> reported;
+  std::map<proxy::DefinedRoute, std::pair<std::int64_t, std::int64_t>> reported;
 };
 
 ProxyProcess::Connection::Connection(ProxyProcess& process, std::size_t worker, std::uint64_t id,

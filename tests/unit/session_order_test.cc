@@ -115,7 +115,7 @@ struct SessionScript : ::testing::Test {
     const auto answer = decode<ProduceResponse>(BytesView(*frame).substr(header->body_at), produce_version);
     return answer ? std::optional(answer->responses.at(0).partition_responses.at(0)) : std::nullopt;
   }
-  RouteLoad load() { return worker.routes["default"]; }
+  RouteLoad load() { return worker.routes[{"default", 0}]; }
 };
 
 TEST_F(SessionScript, AnswersLeaveInTheOrderOfTheRequests) {
@@ -298,7 +298,7 @@ TEST_F(SessionScript, AWriteWhoseBrokerIsLostIsOfUnknownOutcome) {
   session->on_upstream_opened(upstream_to(Cluster::source), now);
   session->on_upstream_closed(upstream_to(Cluster::source), now);
   EXPECT_TRUE(io.client_closed) << "no answer would be true";
-  EXPECT_EQ(worker.unknown_outcome_at.count({"default", Cluster::source}), 1u);
+  EXPECT_EQ(worker.unknown_outcome_at.count({{"default", 0}, Cluster::source}), 1u);
   EXPECT_EQ(load().writes_in_flight, 0);
 }
 

@@ -158,7 +158,7 @@ TEST(Predecessors, AFenceThatComesMeanwhileHoldsTheWrite) {
   peer.session.on_snapshot(moved(RoutePhase::fenced), peer.now);
   peer.predecessors_answered();
   EXPECT_EQ(peer.io.sent.size(), 0u);
-  EXPECT_EQ(peer.worker.routes["moved"].held, 1);
+  EXPECT_EQ((peer.worker.routes[{"moved", 0}].held), 1);
   peer.session.on_snapshot(moved(), peer.now);
   EXPECT_EQ(peer.io.sent.size(), 1u);
 }
