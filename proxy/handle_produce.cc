@@ -475,7 +475,8 @@ Task<bool> may_go_ahead(SessionCore& core, Request& request, const Item& item) {
   const SessionCore::ProducerKey key = key_of(item);
   if (core.established.contains(key)) co_return true;
   const ProducerId wire = wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation);
-  const bool present = co_await producer_present(core, request, item.name, item.data->index, item.to, wire);
+  const LeaderView leader = co_await ask_leader(core, request, item.name, item.data->index, item.to, wire);
+  const bool present = leader.producer.has_value();
   const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
   if (!present && core.now() - since < core.options().limits.missing_batch_ms) co_return false;
   core.established.insert(key);
@@ -493,10 +494,43 @@ BatchVerdict judge(const SessionCore& core, const Item& item, ProducerEntry& ent
   return overtakes(core, item) ? BatchVerdict::ahead : BatchVerdict::next;
 }
 
+// Sequences come round every 2^31 records: a batch that looks like a retry from before the boundary is none when the
+// leader knows its producer far beyond. nullopt: it did not say.
+Task<std::optional<bool>> is_past_boundary(SessionCore& core, Request& request, const Item& item, ProducerEntry entry) {
+  const ProducerId wire = wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation);
+  const LeaderView leader = co_await ask_leader(core, request, item.name, item.data->index, item.to, wire);
+  if (!leader.answered) co_return std::nullopt;
+  if (!leader.producer || leader.producer->epoch != item.batch.producer_epoch) co_return false;
+  const bool past = sequences_between(entry.last_sequence, leader.producer->last_sequence) >= retry_window;
+  if (past) {
+    if (core.past_boundary.size() >= core.options().limits.tracked_producers) core.past_boundary.clear();
+    core.past_boundary.insert(key_of(item));
+  }
+  co_return past;
+}
+
+// A batch that the boundary's table shows as written before it: answered as the duplicate it is.
+Task<> answer_duplicate(SessionCore& core, Request& request, Item& item, ProducerEntry entry) {
+  const std::optional<bool> past = co_await is_past_boundary(core, request, item, entry);
+  if (!past) {
+    core.io().want_image(item.to.first, core.now());
+    item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    co_return;
+  }
+  if (*past) co_return;
+  ++core.worker().counters.duplicates_answered;
+  const VirtualLog log = core.snapshot().partition(item.name, item.data->index)->log;
+  const Offset offset =
+      co_await find_landed_batch(core, request, item.name, item.data->index, log, item.batch, entry.generation);
+  item.answer = refused(item.data->index, ErrorCode::NONE);
+  item.answer->base_offset = offset;
+}
+
 // Settles what is known of each idempotent batch on a segment that a flip opened.
 Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
   for (Item& item : items) {
     if (item.answer || !item.has_producer || item.segment.generation == 0) continue;
+    if (core.past_boundary.contains(key_of(item))) continue;
     ProducerEntry entry;
     switch (judge(core, item, entry)) {
       case BatchVerdict::next:
@@ -504,15 +538,9 @@ Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
       case BatchVerdict::fenced:
         item.answer = refused(item.data->index, ErrorCode::INVALID_PRODUCER_EPOCH);
         break;
-      case BatchVerdict::duplicate: {
-        ++core.worker().counters.duplicates_answered;
-        const VirtualLog log = core.snapshot().partition(item.name, item.data->index)->log;
-        const Offset offset =
-            co_await find_landed_batch(core, request, item.name, item.data->index, log, item.batch, entry.generation);
-        item.answer = refused(item.data->index, ErrorCode::NONE);
-        item.answer->base_offset = offset;
+      case BatchVerdict::duplicate:
+        co_await answer_duplicate(core, request, item, entry);
         break;
-      }
       case BatchVerdict::ahead:
         if (!co_await may_go_ahead(core, request, item))
           item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
@@ -565,6 +593,25 @@ Task<> prepare(SessionCore& core, Request& request, const ProduceRequest& asked,
   co_await settle(core, request, items);
 }
 
+// Holds the request while a fence stands; false when that takes longer than its client is to wait.
+Task<bool> hold_while_fenced(SessionCore& core, const Request& request, const ProduceRequest& asked, Millis deadline,
+                             std::optional<SessionCore::HoldGuard>& hold) {
+  while (any_fenced(core.snapshot(), request.version(), asked)) {
+    if (!hold) hold.emplace(core, routes_of(core.snapshot(), request.version(), asked));
+    if (core.now() >= deadline && asked.acks != 0) co_return false;
+    SessionCore::Changed changed(core, asked.acks != 0 ? deadline : core.now() + core.options().limits.hold_ms);
+    co_await changed;
+  }
+  co_return true;
+}
+
+void refuse_held(SessionCore& core, Request& request, const ProduceRequest& asked, std::vector<Item>& items) {
+  plan(core, request, asked, items);
+  for (Item& item : items) item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+  note_verdicts(core, items);
+  core.reply_error(request, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+}
+
 }  // namespace
 
 Task<> handle_produce(SessionCore& core, Request& request) {
@@ -573,50 +620,30 @@ Task<> handle_produce(SessionCore& core, Request& request) {
   const auto asked = decode<ProduceRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed Produce request");
 
-  const auto fenced = [&core, &request, &asked = *asked] {
-    return any_fenced(core.snapshot(), request.version(), asked);
-  };
-  const auto routes = [&core, &request, &asked = *asked] {
-    return routes_of(core.snapshot(), request.version(), asked);
-  };
   std::vector<Item> items;
   std::optional<SessionCore::HoldGuard> hold;
-  const Millis deadline = request.arrived_at + core.options().limits.hold_ms;
-  if (fenced()) {
+  if (any_fenced(core.snapshot(), request.version(), *asked)) {
     // The flip's end lets all go at once, wherever they wait: what came before this is known only now.
     plan(core, request, *asked, items);
     look_for_predecessors(core, request, items);
   }
-  while (fenced()) {
-    if (!hold) hold.emplace(core, routes());
-    if (core.now() >= deadline && asked->acks != 0) {
-      plan(core, request, *asked, items);
-      for (Item& item : items) item.answer = refused(item.data->index, ErrorCode::NOT_LEADER_OR_FOLLOWER);
-      note_verdicts(core, items);
-      co_return core.reply_error(request, ErrorCode::NOT_LEADER_OR_FOLLOWER);
-    }
-    SessionCore::Changed changed(core, asked->acks != 0 ? deadline : core.now() + core.options().limits.hold_ms);
-    co_await changed;
-  }
-
-  co_await prepare(core, request, *asked, items);
-  // What was awaited may have taken a while: a fence that came meanwhile holds this request like any other, and a whole
-  // flip that passed meanwhile leaves its plan behind.
-  while (fenced() || outdated(core.snapshot(), items)) {
-    if (fenced()) {
-      if (!hold) hold.emplace(core, routes());
-      SessionCore::Changed changed(core, core.now() + core.options().limits.hold_ms);
-      co_await changed;
-    }
+  // What preparing awaits may take a while: a fence that comes meanwhile holds this request like any other, and a whole
+  // flip that passes meanwhile leaves its plan behind.
+  Millis held_from = request.arrived_at;
+  do {
+    const Millis deadline = held_from + core.options().limits.hold_ms;
+    const bool free = co_await hold_while_fenced(core, request, *asked, deadline, hold);
+    if (!free) co_return refuse_held(core, request, *asked, items);
     co_await prepare(core, request, *asked, items);
-  }
+    held_from = core.now();
+  } while (any_fenced(core.snapshot(), request.version(), *asked) || outdated(core.snapshot(), items));
 
   for (const Item& item : items)
     core.worker().counters.produce_records +=
         static_cast<std::uint64_t>(item.answer ? 0 : std::max(0, item.batch.record_count));
   const bool tagged = tag_producers(items);
   if (asked->acks == 0) co_return send_unacknowledged(core, request, *asked, items);
-  const SessionCore::WriteGuard in_flight(core, request, routes());
+  const SessionCore::WriteGuard in_flight(core, request, routes_of(core.snapshot(), request.version(), *asked));
   const auto to = single_destination(items);
   const bool first_batches =
       std::any_of(items.begin(), items.end(), [](const Item& i) { return i.segment.generation > 0 && i.has_producer; });

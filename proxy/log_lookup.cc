@@ -89,7 +89,7 @@ Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::st
   }
 }
 
-Task<bool> producer_present(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
+Task<LeaderView> ask_leader(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
                             std::pair<Cluster, NodeId> at, ProducerId wire_id) {
   DescribeProducersRequest ask;
   auto& t = ask.topics.emplace_back();
@@ -98,12 +98,16 @@ Task<bool> producer_present(SessionCore& core, const Request& origin, std::strin
   const Bytes body = encode(ask, 0);
   Call call = core.send(origin, at.first, at.second, ApiKey::DescribeProducers, 0, body);
   const CallState& answered = co_await call;
-  if (answered.status != CallStatus::answered) co_return false;
+  LeaderView view;
+  if (answered.status != CallStatus::answered) co_return view;
   const auto answer = decode<DescribeProducersResponse>(answered.body(), 0);
-  if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return false;
-  const auto& producers = answer->topics[0].partitions[0].active_producers;
-  co_return std::any_of(producers.begin(), producers.end(),
-                        [wire_id](const auto& p) { return p.producer_id == wire_id; });
+  if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return view;
+  const auto& row = answer->topics[0].partitions[0];
+  view.answered = row.error_code == 0;
+  for (const auto& p : row.active_producers) {
+    if (p.producer_id == wire_id) view.producer = {static_cast<ProducerEpoch>(p.producer_epoch), p.last_sequence, 0};
+  }
+  co_return view;
 }
 
 Task<RealOffset> list_real_offset(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,

@@ -11,8 +11,12 @@ namespace crossover::proxy {
 Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
                                VirtualLog log, protocol::BatchHeader batch, std::int32_t generation);
 
-// Whether that leader holds state of a producer (DescribeProducers). False when it does not answer.
-Task<bool> producer_present(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
+// What a leader knows of a producer (DescribeProducers).
+struct LeaderView {
+  bool answered = false;
+  std::optional<ProducerEntry> producer;  // generation unset
+};
+Task<LeaderView> ask_leader(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
                             std::pair<Cluster, NodeId> at, ProducerId wire_id);
 
 struct RealOffset {

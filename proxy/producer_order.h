@@ -8,12 +8,19 @@ namespace crossover::proxy {
 
 enum class BatchVerdict : std::uint8_t {
   next,       // the first that may be written to the new segment
-  duplicate,  // it lies in an earlier segment already
+  duplicate,  // it lies in an earlier segment already, unless its producer's sequences have come round since
   ahead,      // something must come before it, unless that is on the new segment already
   fenced,     // from an older epoch of the producer
 };
 
 BatchVerdict judge(const protocol::BatchHeader& batch, const ProducerEntry& at_boundary);
+
+// From a forward to b on the circle.
+std::int64_t sequences_between(std::int32_t a, std::int32_t b);
+
+// A retry is of one of its producer's last five batches, for no more are in flight: what lies further back than five of
+// the largest batches are long is no retry. A producer that goes on for long comes by here again, every 2^31 records.
+inline constexpr std::int64_t retry_window = std::int64_t{1} << 27;
 
 // a is at or before b on the circle of sequences, which wraps to 0 after 2^31-1.
 bool at_or_before(std::int32_t a, std::int32_t b);

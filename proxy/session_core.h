@@ -204,6 +204,9 @@ class SessionCore {
   };
   // Producers known to have a batch in the open segment of that generation.
   std::set<ProducerKey> established;
+  // Those among them whose sequences have gone so far beyond the boundary that none of theirs is a retry from before
+  // it.
+  std::set<ProducerKey> past_boundary;
   // Those whose first batch there is under way: nothing of them may follow before its answer (design, step 8).
   std::multiset<ProducerKey> first_in_flight;
   // Since when a batch of a producer has been refused because one before it is missing.

@@ -54,6 +54,12 @@ TEST(ProducerOrder, SequencesWrap) {
   EXPECT_EQ(judge_against(last - 1, batch(3, 0, 1)), BatchVerdict::ahead);
 }
 
+TEST(ProducerOrder, OnlyWhatIsNearTheBoundaryIsARetry) {
+  EXPECT_EQ(judge_against(999, batch(3, 1'500'000'000, 1)), BatchVerdict::ahead);
+  EXPECT_EQ(judge_against(999, batch(3, last - 1'000'000'000, 1)), BatchVerdict::ahead);
+  EXPECT_EQ(judge_against(1'000'000, batch(3, last, 1)), BatchVerdict::duplicate);  // or come round: the leader tells
+}
+
 TEST(ProducerOrder, TheCircleOfSequences) {
   EXPECT_TRUE(at_or_before(5, 5));
   EXPECT_TRUE(at_or_before(last, 0));

@@ -6,6 +6,7 @@
 #include "protocol/frame.h"
 #include "protocol/messages.h"
 #include "protocol/record_batch.h"
+#include "proxy/producer_id.h"
 #include "proxy/session.h"
 #include "tests/unit/fake_session_io.h"
 
@@ -103,6 +104,22 @@ struct SessionScript : ::testing::Test {
         upstream_to(cluster),
         response_frame(ApiKey::Produce, produce_version, correlation, encode(response, produce_version)), now);
   }
+  // The leader is asked for its producers: that it knows nobody, or producer 4000 up to that sequence.
+  void answer_leader(std::optional<std::int32_t> last_sequence) {
+    const auto question = at_broker(Cluster::target);
+    ASSERT_TRUE(question);
+    ASSERT_EQ(question->api, ApiKey::DescribeProducers);
+    DescribeProducersResponse answer;
+    auto& row = answer.topics.emplace_back().partitions.emplace_back();
+    if (last_sequence) {
+      auto& producer = row.active_producers.emplace_back();
+      producer.producer_id = wire_producer_id(4000, Cluster::target, 1);
+      producer.last_sequence = *last_sequence;
+    }
+    session->on_upstream_bytes(
+        upstream_to(Cluster::target),
+        response_frame(ApiKey::DescribeProducers, 0, question->correlation_id, encode(answer, Version{0})), now);
+  }
   std::optional<std::int32_t> next_answer() {
     const auto frame = io.to_client.next();
     if (!frame) return std::nullopt;
@@ -190,14 +207,7 @@ TEST_F(SessionScript, AHeldBatchDoesNotOvertakeTheRefusedFirstOne) {
   produce_idempotent(4, 1);
   session->on_snapshot(snapshot(on_target(), RoutePhase::open), now);
 
-  const auto question = at_broker(Cluster::target);
-  ASSERT_TRUE(question);
-  ASSERT_EQ(question->api, ApiKey::DescribeProducers);
-  DescribeProducersResponse nobody;
-  nobody.topics.emplace_back().partitions.emplace_back();
-  session->on_upstream_bytes(
-      upstream_to(Cluster::target),
-      response_frame(ApiKey::DescribeProducers, 0, question->correlation_id, encode(nobody, Version{0})), now);
+  answer_leader(std::nullopt);
   const auto refused = next_produce_answer();
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->error_code, static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER));
@@ -230,6 +240,72 @@ TEST_F(SessionScript, BehindAFirstBatchOnlyItsOwnProducerWaits) {
   answer_produce(Cluster::target, other->correlation_id, 41);
   answer_produce(Cluster::target, second->correlation_id, 42);
   for (const Offset offset : {100, 101, 102}) EXPECT_EQ(next_produce_answer()->base_offset, offset);
+}
+
+// Producer 4000 wrote up to sequence 999 before the boundary.
+std::shared_ptr<Snapshot> known_producer() {
+  const auto s = snapshot(on_target(), RoutePhase::open);
+  const auto topic = std::make_shared<TopicView>(*s->topics.at("orders"));
+  topic->partitions[0].producers = std::make_shared<ProducerTable>(ProducerTable{{4000, {0, 999, 0}}});
+  s->topics["orders"] = topic;
+  return s;
+}
+
+TEST_F(SessionScript, ARetryFromBeforeTheBoundaryIsNotWrittenAgain) {
+  begin(known_producer());
+  produce_idempotent(3, 998);
+  answer_leader(std::nullopt);
+  const auto read = at_broker(Cluster::target);
+  EXPECT_FALSE(read && read->api == ApiKey::Produce);
+}
+
+// Sequences come round: 2^31 records later the same ones are new.
+TEST_F(SessionScript, ABatchWhoseSequencesHaveComeRoundIsWritten) {
+  begin(known_producer());
+  produce_idempotent(3, 998);
+  answer_leader(997);
+  for (const std::int32_t sequence : {998, 999}) {
+    const auto sent = at_broker(Cluster::target);
+    ASSERT_TRUE(sent);
+    EXPECT_EQ(sent->api, ApiKey::Produce) << "asked once, its leader knows the producer far beyond";
+    answer_produce(Cluster::target, sent->correlation_id, 40);
+    EXPECT_EQ(next_produce_answer()->base_offset, 100);
+    if (sequence == 998) produce_idempotent(4, 999);
+  }
+}
+
+TEST_F(SessionScript, AWriteIsAcknowledgedThoughItsTopicMovedToAnotherRoute) {
+  begin(snapshot(on_target(), RoutePhase::open));
+  produce(3);
+  const auto sent = at_broker(Cluster::target);
+  ASSERT_TRUE(sent);
+  const auto moved = snapshot(on_target(), RoutePhase::open);
+  moved->routes.push_back({"orders", Cluster::target, 0, RoutePhase::open});
+  moved->definitions = 1;
+  std::const_pointer_cast<TopicView>(moved->topics.at("orders"))->route = 1;
+  session->on_snapshot(moved, now);
+  ASSERT_EQ(worker.routes.size(), 1u);
+  EXPECT_TRUE(worker.routes.begin()->first.may_concern("orders", 1)) << "a flip of the new route must wait for it";
+  answer_produce(Cluster::target, sent->correlation_id, 40);
+  const auto answer = next_produce_answer();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->base_offset, 100);
+  EXPECT_FALSE(io.client_closed);
+  EXPECT_TRUE(worker.routes.empty());
+}
+
+// The generation of the new route is that of the old one: what counts is the partition's own segment.
+TEST_F(SessionScript, AWriteIsNotAcknowledgedWhenItsPartitionFlippedUnderAnotherRoute) {
+  begin(snapshot(on_target(), RoutePhase::open));
+  produce(3);
+  const auto sent = at_broker(Cluster::target);
+  ASSERT_TRUE(sent);
+  const auto flipped = snapshot(on_target().flipped(41, 2, Cluster::source, 100, 5), RoutePhase::open);
+  flipped->routes[0].generation = 1;
+  session->on_snapshot(flipped, now);
+  answer_produce(Cluster::target, sent->correlation_id, 41);
+  EXPECT_FALSE(next_produce_answer());
+  EXPECT_TRUE(io.client_closed);
 }
 
 TEST_F(SessionScript, AHeldWriteWhoseClientLeftIsNeverSent) {
