@@ -55,6 +55,12 @@ FetchedPartition refused_fetch(PartitionIndex index, ErrorCode error) {
   return data;
 }
 
+bool shows_end(const Segment& segment, const FetchedPartition& data, std::int8_t isolation) {
+  const bool committed_only = isolation == 1 && data.last_stable_offset >= 0;
+  const Offset visible = committed_only ? data.last_stable_offset : data.high_watermark;
+  return std::max(visible, data.log_start_offset) >= segment.real_end();
+}
+
 void map_fetched_records(const Segment& segment, FetchedPartition& data) {
   if (!data.records || data.records->empty()) return;
   if (segment.open() && segment.identity()) return;

@@ -31,6 +31,11 @@ protocol::FetchRequest::FetchPartition fetch_row(const PartitionView& view, std:
 
 FetchedPartition refused_fetch(PartitionIndex index, protocol::ErrorCode error);
 
+// Whether a broker's answer from somewhere in a closed segment, in its own terms still, shows all that readers will
+// ever get of it: the watermark that bounds what they see is at the segment's end, or the cluster's log starts there. A
+// leader just restarted is behind for a while, and answers with nothing instead of with an error.
+bool shows_end(const Segment& segment, const FetchedPartition& data, std::int8_t isolation);
+
 // Cuts at the segment's end and patches offsets and epochs in place. The records lie in a frame that we own.
 void map_fetched_records(const Segment& segment, FetchedPartition& data);
 // The rest of the answer: high watermark and so on are those of the whole log.

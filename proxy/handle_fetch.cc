@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <list>
 
+#include "protocol/record_batch.h"
 #include "proxy/fetch_map.h"
 #include "proxy/handlers.h"
 #include "proxy/log_lookup.h"
@@ -33,7 +34,8 @@ struct Want {
   Offset at = 0;  // virtual
   std::int32_t generation = 0;
   bool open = true;
-  bool asked = false;  // of `to`, in this round
+  bool asked = false;   // of `to`, in this round
+  bool behind = false;  // answered with nothing, for its broker does not show yet what it holds of a closed segment
   Destination to{};
 };
 
@@ -170,19 +172,24 @@ Bytes request_for(SessionCore& core, const Request& request, const FetchRequest&
 enum class Outcome { answered, next_segment, find_start };
 
 // Turns one broker's word on a partition into the answer, or says how to go on.
-Outcome take(SessionCore& core, Want& want, const VirtualLog& log, std::size_t at, FetchedPartition data,
-             bool others_had_data) {
+Outcome take(SessionCore& core, Want& want, const VirtualLog& log, std::size_t at, std::int8_t isolation,
+             FetchedPartition data, bool others_had_data) {
   const Segment& segment = log.segments()[at];
   if (data.error_code == error_code(ErrorCode::OFFSET_OUT_OF_RANGE) && log.segments().size() > 1)
     return Outcome::find_start;
   note_fetch_error(core, segment.cluster, data.error_code);
-  const bool had_records = data.records && !data.records->empty();
+  const bool nothing = !data.records || data.records->empty();
+  BatchCursor first{data.records.value_or(BytesView())};
+  const bool beyond = !segment.open() && first.load() && first.header.base_offset >= segment.real_end();
+  const bool ends = !segment.open() && shows_end(segment, data, isolation);
   map_fetched_records(segment, data);
   const bool empty = !data.records || data.records->empty();
   // Nothing below the end of a closed segment: go on at once. Unless the answer's bytes went to other partitions, or it
-  // is from before the end, when records could still come: then the client asks again.
-  if (!segment.open() && data.error_code == 0 && empty && (had_records || (!want.open && !others_had_data)))
+  // is from before the end, when records could still come, or the broker does not show all of the segment: then the
+  // client asks again.
+  if (ends && data.error_code == 0 && empty && (beyond || (nothing && !want.open && !others_had_data)))
     return Outcome::next_segment;
+  want.behind = !segment.open() && !ends && data.error_code == 0 && empty;
   map_fetched(core, want.name, log, segment, data);
   want.answer = std::move(data);
   return Outcome::answered;
@@ -258,7 +265,7 @@ std::vector<std::size_t> apply(SessionCore& core, const Request& request, const 
           break;
         }
         const std::size_t own = data.records ? data.records->size() : 0;
-        switch (take(core, want, view->log, *at, data, total > own)) {
+        switch (take(core, want, view->log, *at, asked.isolation_level, data, total > own)) {
           case Outcome::answered:
             break;
           case Outcome::find_start:
@@ -299,6 +306,10 @@ bool any_records(const std::vector<Want>& wants) {
   return std::any_of(wants.begin(), wants.end(), [](const Want& w) {
     return w.answer && (w.answer->error_code != 0 || (w.answer->records && !w.answer->records->empty()));
   });
+}
+
+bool any_behind(const std::vector<Want>& wants) {
+  return std::any_of(wants.begin(), wants.end(), [](const Want& w) { return w.behind; });
 }
 
 bool any_closed(const std::vector<Want>& wants) {
@@ -479,6 +490,12 @@ Task<> handle_full_fetch(SessionCore& core, Request& request, const FetchRequest
     if (request.done) co_return;
     run.sent.splice(run.sent.end(), calls);
     if (run.sent.size() > 64) break;
+  }
+  // A client that is told nothing asks again at once: history that is not shown yet must not make it spin.
+  const Millis pause = core.now() + std::min<Millis>(std::max(0, asked.max_wait_ms), split_wait_ms);
+  while (any_behind(run.wants) && !any_records(run.wants) && core.now() < pause) {
+    SessionCore::Changed changed(core, pause);
+    co_await changed;
   }
   FetchResponse answer = assembled(core, asked, run.wants, run.throttle);
   answer.session_id = granted_session(core);

@@ -3,6 +3,7 @@
 
 #include "protocol/messages.h"
 #include "protocol/record_batch.h"
+#include "proxy/fetch_map.h"
 #include "proxy/handlers.h"
 #include "proxy/log_lookup.h"
 #include "proxy/producer_id.h"
@@ -95,8 +96,9 @@ Task<RealOffset> scan_by_timestamp(SessionCore& core, const Request& request, Pl
     if (!answer || answer->responses.empty() || answer->responses[0].partitions.empty())
       co_return failed(ErrorCode::LEADER_NOT_AVAILABLE);
     const auto& data = answer->responses[0].partitions[0];
-    if (data.error_code != 0 || !data.records) co_return nothing;
-    BatchCursor cursor{*data.records};
+    note_fetch_error(core, segment.cluster, data.error_code);
+    if (data.error_code != 0) co_return failed(ErrorCode::LEADER_NOT_AVAILABLE);
+    BatchCursor cursor{data.records.value_or(BytesView())};
     const Offset before = at;
     for (; cursor.load(); cursor.advance()) {
       if (!segment.open() && cursor.header.base_offset >= segment.real_end()) co_return nothing;
@@ -110,7 +112,10 @@ Task<RealOffset> scan_by_timestamp(SessionCore& core, const Request& request, Pl
       result.leader_epoch = cursor.header.leader_epoch;
       co_return result;
     }
-    if (at == before) co_return nothing;
+    if (at != before) continue;
+    // The log's end, or only as far as a leader shows it that was just restarted.
+    const bool whole = segment.open() || shows_end(segment, data, place.isolation);
+    co_return whole ? nothing : failed(ErrorCode::LEADER_NOT_AVAILABLE);
   }
   co_return nothing;
 }

@@ -520,10 +520,10 @@ Task<> answer_duplicate(SessionCore& core, Request& request, Item& item, Produce
   if (*past) co_return;
   ++core.worker().counters.duplicates_answered;
   const VirtualLog log = core.snapshot().partition(item.name, item.data->index)->log;
-  const Offset offset =
+  const std::optional<Offset> offset =
       co_await find_landed_batch(core, request, item.name, item.data->index, log, item.batch, entry.generation);
-  item.answer = refused(item.data->index, ErrorCode::NONE);
-  item.answer->base_offset = offset;
+  item.answer = refused(item.data->index, offset ? ErrorCode::NONE : ErrorCode::NOT_LEADER_OR_FOLLOWER);
+  item.answer->base_offset = offset.value_or(-1);
 }
 
 // Settles what is known of each idempotent batch on a segment that a flip opened.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/messages.h"
+#include "proxy/fetch_map.h"
 #include "proxy/producer_id.h"
 
 namespace crossover::proxy {
@@ -49,8 +50,9 @@ bool is_same_batch(const BatchHeader& found, const BatchHeader& wanted, Producer
 
 }  // namespace
 
-Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
-                               VirtualLog log, BatchHeader batch, std::int32_t generation) {
+Task<std::optional<Offset>> find_landed_batch(SessionCore& core, const Request& origin, std::string topic,
+                                              PartitionIndex partition, VirtualLog log, BatchHeader batch,
+                                              std::int32_t generation) {
   const auto& segments = log.segments();
   const auto found = std::find_if(segments.begin(), segments.end(),
                                   [generation](const Segment& s) { return s.generation == generation && !s.open(); });
@@ -72,8 +74,10 @@ Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::st
       const auto answer = decode<FetchResponse>(answered.body(), *version);
       if (!answer || answer->responses.empty() || answer->responses[0].partitions.empty()) co_return -1;
       const auto& data = answer->responses[0].partitions[0];
-      if (data.error_code != 0 || !data.records) break;
-      BatchCursor cursor{*data.records};
+      note_fetch_error(core, segment.cluster, data.error_code);
+      if (data.error_code == error_code(ErrorCode::OFFSET_OUT_OF_RANGE)) break;
+      if (data.error_code != 0) co_return std::nullopt;
+      BatchCursor cursor{data.records.value_or(BytesView())};
       Offset next = at;
       for (; cursor.load(); cursor.advance()) {
         const bool inside =
@@ -82,6 +86,7 @@ Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::st
           co_return segment.to_virtual(cursor.header.base_offset);
         next = cursor.header.last_offset() + 1;
       }
+      if (next == at && !shows_end(segment, data, 0)) co_return std::nullopt;
       if (next == at) break;
       at = next;
     }

@@ -7,9 +7,11 @@
 namespace crossover::proxy {
 
 // The virtual offset of a batch that landed in the segment of that generation, found by reading the log's tail
-// backwards; -1 when it is not there any more (retention, or a cluster that does not answer).
-Task<Offset> find_landed_batch(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
-                               VirtualLog log, protocol::BatchHeader batch, std::int32_t generation);
+// backwards; -1 when it is not there any more (retention, or a cluster that does not answer), nullopt when that is not
+// known now: the broker refuses to be read, or does not show all of the segment yet.
+Task<std::optional<Offset>> find_landed_batch(SessionCore& core, const Request& origin, std::string topic,
+                                              PartitionIndex partition, VirtualLog log, protocol::BatchHeader batch,
+                                              std::int32_t generation);
 
 // What a leader knows of a producer (DescribeProducers).
 struct LeaderView {
