@@ -39,6 +39,8 @@ class ControllerIo {
 struct ControllerOptions {
   std::string proxy_id;  // this proxy's identity in control records
   std::string advertised_host = "127.0.0.1";
+  std::string control_topic = "__crossover_control";
+  std::string leases_topic = "__crossover_leases";
   std::int32_t first_port = 9093;  // of virtual broker 0
   std::int32_t port_count = 1000;
   Millis refresh_ms = 1'000;      // image refresh when nobody asks

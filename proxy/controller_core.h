@@ -138,7 +138,6 @@ class Controller::Impl {
   void fill_routes(Snapshot& snapshot) const;
   void fill_topics(Snapshot& snapshot) const;
   LeaderEpoch epoch_at_fence(const RouteState& route, const std::string& topic, std::size_t partition) const;
-  bool hidden(const std::string& topic) const;
 
   // --- flips (controller_flip.cc) ---
   struct Flip {

@@ -19,24 +19,23 @@ namespace {
 constexpr Millis heartbeat_ms = 2'000;
 constexpr Millis lease_ms = 30'000;  // longer than a cluster takes to replace a leader that fell silent
 constexpr Millis answer_ms = 2'000;
-constexpr const char* leases_topic = "__crossover_leases";
 
-Bytes heartbeat_request(const std::string& proxy_id, Version version, Bytes& batch) {
+Bytes heartbeat_request(const ControllerOptions& options, Version version, Bytes& batch) {
   PlainRecord record;
-  record.key = proxy_id;
-  record.value = boost::json::serialize(boost::json::object{{"v", 1}, {"proxy", proxy_id}});
+  record.key = options.proxy_id;
+  record.value = boost::json::serialize(boost::json::object{{"v", 1}, {"proxy", options.proxy_id}});
   batch = build_batch({record});
   ProduceRequest ask;
   ask.acks = 1;
   ask.timeout_ms = answer_ms;
   auto& topic = ask.topic_data.emplace_back();
-  topic.name = leases_topic;
+  topic.name = options.leases_topic;
   auto& data = topic.partition_data.emplace_back();
   data.records = Records(batch);
   return encode(ask, version);
 }
 
-FetchRequest tail(Offset from) {
+FetchRequest tail(const std::string& leases_topic, Offset from) {
   FetchRequest ask;
   ask.max_bytes = 1 << 20;
   ask.session_epoch = -1;
@@ -64,7 +63,7 @@ Task<> Controller::Impl::keep_lease(Cluster cluster) {
 // One heartbeat, then what the others wrote since; returns where to read on, -1 when nothing was read.
 Task<Offset> Controller::Impl::beat(Cluster cluster, Offset read_from) {
   const ClusterImage& image = *images_[index_of(cluster)];
-  const auto topic = image.topics.find(leases_topic);
+  const auto topic = image.topics.find(options_.leases_topic);
   const auto write = version_of(cluster, ApiKey::Produce, {3, 9});
   const auto read = version_of(cluster, ApiKey::Fetch, {4, 12});
   if (!image.reachable || topic == image.topics.end() || topic->second.partitions.empty() || !write || !read)
@@ -73,7 +72,7 @@ Task<Offset> Controller::Impl::beat(Cluster cluster, Offset read_from) {
   if (leader < 0) co_return -1;
   const Millis sent_at = now_;
   Bytes batch;
-  Bytes body = heartbeat_request(options_.proxy_id, *write, batch);
+  Bytes body = heartbeat_request(options_, *write, batch);
   Pending pending = ask(cluster, leader, ApiKey::Produce, *write, std::move(body), answer_ms);
   const auto written = co_await answer_to<ProduceResponse>(pending, *write, answer_ms);
   if (!written || written->responses.empty() || written->responses[0].partition_responses.empty()) co_return -1;
@@ -85,7 +84,7 @@ Task<Offset> Controller::Impl::beat(Cluster cluster, Offset read_from) {
   lease_until_[index_of(cluster)] = sent_at + lease_ms;
   publish();
   if (read_from < 0) co_return row.base_offset;
-  FetchRequest question = tail(read_from);
+  FetchRequest question = tail(options_.leases_topic, read_from);
   const auto answer = co_await ask_for<FetchResponse>(cluster, leader, *read, question, answer_ms);
   co_return answer ? read_heartbeats(*answer, read_from) : -1;
 }

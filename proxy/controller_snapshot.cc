@@ -7,15 +7,12 @@
 
 namespace crossover::proxy {
 
-bool Controller::Impl::hidden(const std::string& topic) const {
-  return topic.starts_with("__crossover");
-}
-
 void Controller::Impl::publish() {
   auto next = std::make_shared<Snapshot>();
   next->revision = ++revision_;
   next->virtual_cluster_id = state_.cluster_id;
   next->advertised_host = options_.advertised_host;
+  next->control_topics = {options_.control_topic, options_.leases_topic};
   next->images = images_;
   next->lease_until = lease_until_;
   for (const Cluster c : both_clusters) {
@@ -88,7 +85,7 @@ void Controller::Impl::fill_topics(Snapshot& snapshot) const {
   }
   for (const auto& [name, topic] : state_.topics) names.insert(name);
   for (const std::string& name : names) {
-    if (hidden(name)) continue;
+    if (snapshot.hidden(name)) continue;
     auto view = std::make_shared<TopicView>();
     view->name = name;
     std::array<const RealTopic*, 2> real{};

@@ -6,6 +6,7 @@
 #include "protocol/walk.h"
 #include "protocol/wire.h"
 #include "proxy/handlers.h"
+#include "proxy/mirror.h"
 
 namespace crossover::proxy {
 namespace {
@@ -16,34 +17,6 @@ constexpr std::int16_t code(ErrorCode e) {
   return static_cast<std::int16_t>(e);
 }
 constexpr std::int8_t topic_resource = 2, broker_resource = 4, broker_logger_resource = 8;
-constexpr Millis flip_wait_ms = 10'000;
-
-// In ZooKeeper mode only the controller takes these; with KRaft any broker does.
-NodeId controller_of(const SessionCore& core, Cluster cluster) {
-  const ClusterImage& image = *core.snapshot().images[index_of(cluster)];
-  return image.brokers.contains(image.controller) ? image.controller : any_node;
-}
-
-std::vector<DefinedRoute> all_routes(const Snapshot& snapshot) {
-  std::vector<DefinedRoute> routes;
-  for (std::size_t i = 0; i < snapshot.routes.size(); ++i) routes.push_back(snapshot.defined_route(i));
-  return routes;
-}
-
-bool any_flip(const Snapshot& snapshot) {
-  return std::any_of(snapshot.routes.begin(), snapshot.routes.end(),
-                     [](const RouteView& r) { return r.phase != RoutePhase::open; });
-}
-
-// Administration never overlaps a flip.
-Task<bool> no_flip(SessionCore& core) {
-  const Millis deadline = core.now() + flip_wait_ms;
-  while (any_flip(core.snapshot()) && core.now() < deadline) {
-    SessionCore::Changed changed(core, deadline);
-    co_await changed;
-  }
-  co_return !any_flip(core.snapshot());
-}
 
 // The first error code anywhere in an answer.
 class FirstError : public Visitor {
@@ -68,206 +41,24 @@ std::int16_t first_error(ApiKey api, Version version, BytesView body) {
   return visitor.error();
 }
 
-Task<std::optional<Bytes>> ask(SessionCore& core, const Request& request, Cluster cluster, ApiKey api, Version version,
-                               Bytes body) {
-  const NodeId node = controller_of(core, cluster);
-  Call call = core.send(request, cluster, node, api, version, body);
-  const CallState& answered = co_await call;
-  if (answered.status != CallStatus::answered) co_return std::nullopt;
-  co_return Bytes(answered.body());
-}
-
-// The same request with validate_only set, where the API has that.
-template <class T>
-std::optional<Bytes> dry_run(const Request& request) {
-  auto asked = decode<T>(request.body(), request.version());
-  if (!asked) return std::nullopt;
-  asked->validate_only = true;
-  return encode(*asked, request.version());
-}
-
-std::optional<Bytes> dry_run_of(const Request& request) {
-  switch (request.api()) {
-    case ApiKey::CreateTopics:
-      return dry_run<CreateTopicsRequest>(request);
-    case ApiKey::CreatePartitions:
-      return dry_run<CreatePartitionsRequest>(request);
-    case ApiKey::IncrementalAlterConfigs:
-      return dry_run<IncrementalAlterConfigsRequest>(request);
-    case ApiKey::AlterConfigs:
-      return dry_run<AlterConfigsRequest>(request);
-    default:
-      return std::nullopt;
-  }
-}
-
-template <class Answer>
-void explain(Answer& answer, Cluster cluster, bool done_elsewhere) {
-  const std::string where = "refused by the " + std::string(to_string(cluster)) + " cluster";
-  const std::string tail = done_elsewhere ? "; it was done on the " + std::string(to_string(other(cluster))) +
-                                                " cluster: repeat it or undo it there"
-                                          : "; nothing was changed on either";
-  for (auto& row : answer) {
-    if (row.error_code != 0)
-      row.error_message = where + ": " + row.error_message.value_or(std::string(error_name(row.error_code))) + tail;
-  }
-}
-
-// Says in the answer itself which cluster refused and what stands now.
-Bytes explained(const Request& request, Bytes body, Cluster cluster, bool done_elsewhere) {
-  const Version v = request.version();
-  switch (request.api()) {
-    case ApiKey::CreateTopics:
-      if (auto a = decode<CreateTopicsResponse>(body, v))
-        return explain(a->topics, cluster, done_elsewhere), encode(*a, v);
-      break;
-    case ApiKey::DeleteTopics:
-      if (auto a = decode<DeleteTopicsResponse>(body, v))
-        return explain(a->responses, cluster, done_elsewhere), encode(*a, v);
-      break;
-    case ApiKey::CreatePartitions:
-      if (auto a = decode<CreatePartitionsResponse>(body, v))
-        return explain(a->results, cluster, done_elsewhere), encode(*a, v);
-      break;
-    case ApiKey::IncrementalAlterConfigs:
-      if (auto a = decode<IncrementalAlterConfigsResponse>(body, v))
-        return explain(a->responses, cluster, done_elsewhere), encode(*a, v);
-      break;
-    case ApiKey::AlterConfigs:
-      if (auto a = decode<AlterConfigsResponse>(body, v))
-        return explain(a->responses, cluster, done_elsewhere), encode(*a, v);
-      break;
-    default:
-      break;
-  }
-  return body;
-}
-
-// Throttles of replication list partition:broker pairs; "*" means all and names none.
-template <class Configs>
-bool throttles_brokers(const Configs& configs) {
-  return std::any_of(configs.begin(), configs.end(), [](const auto& config) {
-    return config.name.find("throttled.replicas") != std::string::npos && config.value && !config.value->empty() &&
-           *config.value != "*";
-  });
-}
-
-template <class T>
-bool alters_throttles(const Request& request) {
-  const auto asked = decode<T>(request.body(), request.version());
-  return asked && std::any_of(asked->resources.begin(), asked->resources.end(),
-                              [](const auto& r) { return throttles_brokers(r.configs); });
-}
-
-// Replica assignments and throttles name real brokers, and the two clusters have different ones.
-bool names_brokers(const Request& request) {
-  if (request.api() == ApiKey::CreateTopics) {
-    const auto asked = decode<CreateTopicsRequest>(request.body(), request.version());
-    return asked && std::any_of(asked->topics.begin(), asked->topics.end(),
-                                [](const auto& t) { return !t.assignments.empty() || throttles_brokers(t.configs); });
-  }
-  if (request.api() == ApiKey::AlterConfigs) return alters_throttles<AlterConfigsRequest>(request);
-  if (request.api() == ApiKey::IncrementalAlterConfigs)
-    return alters_throttles<IncrementalAlterConfigsRequest>(request);
-  if (request.api() == ApiKey::CreatePartitions) {
-    const auto asked = decode<CreatePartitionsRequest>(request.body(), request.version());
-    return asked && std::any_of(asked->topics.begin(), asked->topics.end(),
-                                [](const auto& t) { return t.assignments && !t.assignments->empty(); });
-  }
-  return false;
-}
-
-// Topic ids of the request (DeleteTopics v6) as the given cluster knows them.
-Bytes request_on(const SessionCore& core, const Request& request, Cluster cluster) {
-  if (request.api() != ApiKey::DeleteTopics || request.version() < 6) return Bytes(request.body());
-  auto asked = decode<DeleteTopicsRequest>(request.body(), request.version());
-  if (!asked) return Bytes(request.body());
-  for (auto& topic : asked->topics) {
-    const TopicView* view = topic.topic_id.is_zero() ? nullptr : core.snapshot().topic(topic.topic_id);
-    if (view) topic.topic_id = view->real_id[index_of(cluster)];
-  }
-  return encode(*asked, request.version());
-}
-
-Uuid virtual_id_of(const Snapshot& snapshot, Cluster cluster, const Uuid& real_id) {
-  for (const auto& [name, topic] : snapshot.topics) {
-    if (topic->real_id[index_of(cluster)] == real_id) return topic->virtual_id;
-  }
-  return real_id;
-}
-
-// Virtual topic ids for those of the answering cluster. A topic made just now keeps its home's id as its virtual one.
-template <class T, class Rows>
-Bytes with_virtual_ids(const SessionCore& core, const Request& request, Cluster cluster, Bytes body, Rows rows) {
-  auto answer = decode<T>(body, request.version());
-  if (!answer) return body;
-  for (auto& row : (*answer).*rows) {
-    if (!row.topic_id.is_zero()) row.topic_id = virtual_id_of(core.snapshot(), cluster, row.topic_id);
-  }
-  return encode(*answer, request.version());
-}
-
-Bytes answer_of(const SessionCore& core, const Request& request, Cluster cluster, Bytes body) {
-  switch (request.api()) {
-    case ApiKey::CreateTopics:
-      return with_virtual_ids<CreateTopicsResponse>(core, request, cluster, std::move(body),
-                                                    &CreateTopicsResponse::topics);
-    case ApiKey::DeleteTopics:
-      return with_virtual_ids<DeleteTopicsResponse>(core, request, cluster, std::move(body),
-                                                    &DeleteTopicsResponse::responses);
-    default:
-      return body;
-  }
-}
-
-Task<> undo_create(SessionCore& core, const Request& request, Cluster cluster) {
-  const auto asked = decode<CreateTopicsRequest>(request.body(), request.version());
-  const auto& apis = core.snapshot().versions[index_of(cluster)]->apis;
-  if (!asked || !apis.contains(ApiKey::DeleteTopics)) co_return;
-  DeleteTopicsRequest undo;
-  for (const auto& topic : asked->topics) undo.topic_names.push_back(topic.name);
-  undo.timeout_ms = asked->timeout_ms;
-  constexpr Version by_name = 1;
-  Bytes body = encode(undo, by_name);
-  co_await ask(core, request, cluster, ApiKey::DeleteTopics, by_name, body);
-}
-
+// What is asked of brokers as one thing (ACLs, quotas, credentials): all of it at home, then all on the other cluster.
 Task<> change_both(SessionCore& core, Request& request) {
   const bool calm = co_await no_flip(core);
   if (!calm) co_return core.reply_error(request, ErrorCode::REQUEST_TIMED_OUT);
-  if (names_brokers(request)) co_return core.reply_error(request, ErrorCode::INVALID_REQUEST);
-  const SessionCore::WriteGuard in_flight(core, request,
-                                          all_routes(core.snapshot()));  // a flip that starts now waits for this
+  const std::vector<DefinedRoute> routes = all_routes(core.snapshot());
+  const SessionCore::WriteGuard in_flight(core, request, routes);  // a flip that starts now waits for this
   const Cluster home = core.snapshot().routes[0].home;
   const Cluster order[] = {home, other(home)};
-  if (const auto trial = dry_run_of(request)) {
-    for (const Cluster c : order) {
-      auto answer = co_await ask(core, request, c, request.api(), request.version(), *trial);
-      if (!answer) co_return core.reply_error(request, ErrorCode::REQUEST_TIMED_OUT);
-      if (first_error(request.api(), request.version(), *answer) != 0) {
-        const Bytes body = explained(request, answer_of(core, request, c, std::move(*answer)), c, false);
-        co_return core.reply(request, BytesView(body));
-      }
-    }
-  }
   std::optional<Bytes> first;
   for (const Cluster c : order) {
-    Bytes sent = request_on(core, request, c);
-    auto answer = co_await ask(core, request, c, request.api(), request.version(), sent);
-    const bool second = c != home;
-    const bool ok = answer && first_error(request.api(), request.version(), *answer) == 0;
-    if (!ok) {
-      const bool undone = second && request.api() == ApiKey::CreateTopics;
-      if (undone) co_await undo_create(core, request, home);
-      if (!answer) co_return core.reply_error(request, ErrorCode::REQUEST_TIMED_OUT);
-      const Bytes body = explained(request, answer_of(core, request, c, std::move(*answer)), c, second && !undone);
-      co_return core.reply(request, BytesView(body));
-    }
-    if (!second) first = std::move(answer);
+    const Bytes body(request.body());
+    auto answer = co_await ask_controller(core, request, c, request.api(), request.version(), body);
+    if (!answer) co_return core.reply_error(request, ErrorCode::REQUEST_TIMED_OUT);
+    const bool refused = first_error(request.api(), request.version(), *answer) != 0;
+    if (refused) co_return core.reply(request, BytesView(*answer));
+    if (!first) first = std::move(answer);
   }
-  for (const Cluster c : both_clusters) core.io().want_image(c, core.now());
-  const Bytes body = answer_of(core, request, home, std::move(*first));
-  core.reply(request, BytesView(body));
+  core.reply(request, BytesView(*first));
 }
 
 // Configs whose values are addresses or ids of the real cluster: mostly a broker's, but throttles of a topic name
@@ -367,12 +158,20 @@ Task<> handle_configs(SessionCore& core, Request& request) {
   if (request.api() == ApiKey::DescribeConfigs) return describe_configs(core, request);
   const bool topics = request.api() == ApiKey::AlterConfigs ? only_topics<AlterConfigsRequest>(request)
                                                             : only_topics<IncrementalAlterConfigsRequest>(request);
-  if (topics) return change_both(core, request);
+  if (topics) return change_topics(core, request);
   return refuse_broker_configs(core, request);
 }
 
 Task<> handle_mirror(SessionCore& core, Request& request) {
-  return change_both(core, request);
+  switch (request.api()) {
+    case ApiKey::CreateTopics:
+    case ApiKey::CreatePartitions:
+      return change_topics(core, request);
+    case ApiKey::DeleteTopics:
+      return delete_topics(core, request);
+    default:
+      return change_both(core, request);
+  }
 }
 
 Task<> handle_forward(SessionCore& core, Request& request) {

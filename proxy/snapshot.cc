@@ -14,6 +14,10 @@ std::string_view to_string(RoutePhase phase) {
   return "?";
 }
 
+bool Snapshot::hidden(const std::string& topic) const {
+  return topic.starts_with("__crossover") || control_topics.contains(topic);
+}
+
 const TopicView* Snapshot::topic(const std::string& name) const {
   const auto found = topics.find(name);
   return found == topics.end() ? nullptr : found->second.get();

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -95,6 +96,10 @@ struct Snapshot {
   // Writes to a cluster are acknowledged only before this instant (controller_lease.cc).
   std::array<Millis, 2> lease_until{no_lease, no_lease};
 
+  std::set<std::string> control_topics;  // the proxy's own, on both clusters
+
+  // Never shown to clients, nor taken from them.
+  bool hidden(const std::string& topic) const;
   const TopicView* topic(const std::string& name) const;
   const TopicView* topic(const Uuid& virtual_id) const;
   const PartitionView* partition(const std::string& topic, PartitionIndex index) const;

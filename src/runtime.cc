@@ -174,6 +174,8 @@ proxy::ControllerOptions Runtime::controller_options() {
   proxy::ControllerOptions options;
   options.proxy_id = make_proxy_id(random_);
   options.advertised_host = config_.advertised_host;
+  options.control_topic = config_.control.topic;
+  options.leases_topic = config_.control.leases_topic;
   options.first_port = config_.broker_ports.first;
   options.port_count = config_.broker_ports.count;
   options.refresh_ms = config_.refresh_ms;

@@ -21,7 +21,6 @@ struct ControllerWorld : ControllerIo {
   void start(const std::string& proxy_id) {
     controller.reset();
     todo.clear();
-    ControllerOptions options;
     options.proxy_id = proxy_id;
     controller = std::make_unique<Controller>(*this, options, 1);
     controller->start(now);
@@ -103,6 +102,7 @@ struct ControllerWorld : ControllerIo {
   // An answer in place of the broker's.
   std::function<std::optional<Bytes>(Cluster, NodeId, ApiKey, Version, BytesView)> instead;
   std::multimap<std::string, std::vector<std::pair<std::string, std::string>>, std::less<>> log_lines;
+  ControllerOptions options;
   std::unique_ptr<Controller> controller;
   Millis now = 1'000'000, timer = -1;
   bool drop_appends = false;  // as if the control topics' leaders were silent
