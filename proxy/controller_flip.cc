@@ -129,19 +129,28 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
     flip.report.result = "done";
     flip.report.generation = flip.route.generation + 1;
   }
+  conclude(flip);
+  done(flip.report);
+}
+
+void Controller::Impl::conclude(Flip& flip) {
   end_step(flip);
   running_step_.erase(flip.route.id);
   flip.report.hold_ms = std::exchange(hold_times_, {});
+  const bool ok = flip.report.result == "done";
+  const auto& held = flip.report.hold_ms;
   io_.log(ok ? "info" : "warn", ok ? "flip_done" : "flip_abandoned",
-          {{"route", route_name},
-           {"to", std::string(to_string(to))},
+          {{"route", flip.report.route},
+           {"to", std::string(to_string(flip.to))},
            {"ms", std::to_string(now_ - flip.began)},
+           {"generation", std::to_string(flip.report.generation)},
+           {"held", std::to_string(held.size())},
+           {"hold_ms_max", std::to_string(held.empty() ? 0 : *std::max_element(held.begin(), held.end()))},
            {"error", flip.report.error}});
   auto& history = history_[flip.route.id];
   history.push_back(flip.report);
   constexpr std::size_t kept = 20;
   if (history.size() > kept) history.erase(history.begin());
-  done(flip.report);
 }
 
 // --- prepare ---

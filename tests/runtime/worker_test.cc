@@ -47,7 +47,7 @@ void Session::on_client_bytes(BytesView data, Millis now) {
   }
   if (s.mode == 'h' && first) {
     s.held = true;
-    ++s.worker.routes["default"].held;
+    ++s.worker.routes[{"default"}].held;
   }
   if (s.mode == 'x') {
     s.io.send_to_client("bye");
@@ -69,7 +69,7 @@ void Session::on_snapshot(std::shared_ptr<const Snapshot> snapshot, Millis) {
   impl_->revision = snapshot->revision;
   if (!impl_->held || impl_->revision < 2) return;
   impl_->held = false;
-  --impl_->worker.routes["default"].held;
+  --impl_->worker.routes[{"default"}].held;
   impl_->worker.hold_times_ms.push_back(3);
   impl_->io.send_to_client("r");
 }

@@ -32,6 +32,8 @@ TEST_F(TwoClusters, AFlipStandsInBothControlTopics) {
     EXPECT_EQ(world.fold(c).state().routes.at(default_route).home, target);
     EXPECT_EQ(world.fold(c).state().real_cluster_ids[index_of(c)], index_of(c) ? "target-id" : "source-id");
   }
+  EXPECT_EQ(world.said("flip_done", "generation"), "1");
+  EXPECT_EQ(world.said("flip_done", "hold_ms_max"), "0");
 }
 
 TEST_F(TwoClusters, ARecordOfADeadProcessThatArrivesLateCountsForNothing) {

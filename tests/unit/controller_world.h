@@ -59,10 +59,22 @@ struct ControllerWorld : ControllerIo {
 
   bool logged(const std::string& event) const { return log_lines.contains(event); }
 
-  std::optional<FlipReport> flip(Cluster to) {
+  // A field of the last such line; empty when there is none.
+  std::string said(const std::string& event, const std::string& key) const {
+    std::string value;
+    const auto [first, last] = log_lines.equal_range(event);
+    for (auto line = first; line != last; ++line) {
+      for (const auto& [name, text] : line->second) {
+        if (name == key) value = text;
+      }
+    }
+    return value;
+  }
+
+  std::optional<FlipReport> flip(Cluster to, bool dry_run = false) {
     std::optional<FlipReport> report;
     controller->flip(
-        default_route, to, false, [&report](FlipReport done) { report = std::move(done); }, now);
+        default_route, to, dry_run, [&report](FlipReport done) { report = std::move(done); }, now);
     settle();
     run(5'000);
     return report;
