@@ -46,6 +46,8 @@ struct ControllerOptions {
   Millis refresh_ms = 1'000;      // image refresh when nobody asks
   Millis hold_budget_ms = 3'500;  // fence to flip record, after which a flip is abandoned
   Millis drain_timeout_ms = 3'000;
+  // How long a process of this host that stopped beating before this one's start is waited for; below 0: not at all.
+  Millis predecessor_ms = 5'000;
   std::uint64_t seed = 0;  // for the virtual cluster id when there is none yet
 };
 

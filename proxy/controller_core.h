@@ -16,6 +16,9 @@ struct FetchResponse;
 
 namespace crossover::proxy {
 
+// "a-0, b-3 and 7 more"
+std::string some_of(const std::vector<std::string>& names);
+
 class Controller::Impl {
  public:
   Impl(ControllerIo& io, ControllerOptions options, std::size_t workers);
@@ -111,10 +114,27 @@ class Controller::Impl {
   std::map<std::pair<Cluster, NodeId>, std::vector<Place>> places_away_from_home() const;
 
   // --- leases (controller_lease.cc) ---
+  struct LeaseLog {
+    Offset next = -1;  // to be read; -1: from the start
+    Offset own = -1;   // this proxy's first heartbeat that was not read back yet
+    Millis own_sent_at = -1;
+    Millis read_at = -1;  // every heartbeat sent until then was read; -1: what stood there at start was not
+  };
+  struct OtherProxy {
+    Millis heard_at = -1;
+    bool beats = false;  // since this proxy started
+  };
   Task<> keep_lease(Cluster cluster);
-  Task<Offset> beat(Cluster cluster, Offset read_from);
-  Offset read_heartbeats(const protocol::FetchResponse& answer, Offset read_from);
-  std::vector<std::string> other_live_proxies() const;
+  Task<bool> beat(Cluster cluster);
+  Task<> read_others(Cluster cluster);
+  void read_heartbeats(const protocol::FetchResponse& answer, LeaseLog& log);
+  void note_heartbeat(const std::string& proxy_id, bool new_one);
+  NodeId leases_leader(Cluster cluster) const;  // -1: none
+  Millis others_read_at() const;
+  bool may_live(const std::string& proxy_id, const OtherProxy& other) const;
+  bool may_be_predecessor(const std::string& proxy_id, const OtherProxy& other) const;
+  bool others_known() const;
+  std::string other_proxies() const;
 
   std::optional<Version> version_of(Cluster cluster, ApiKey api, VersionRange wanted) const;
 
@@ -236,7 +256,8 @@ class Controller::Impl {
   std::map<std::pair<std::string, PartitionIndex>, Offset> first_ends_;  // where no segment says what to expect
   // Until a first heartbeat was written a lease does not bind: serving does not depend on the leases topic's creation.
   std::array<Millis, 2> lease_until_{no_lease, no_lease};
-  std::map<std::string, Millis> other_proxies_;  // when each was last heard of
+  std::array<LeaseLog, 2> leases_;
+  std::map<std::string, OtherProxy> other_proxies_;
 };
 
 template <class T>

@@ -22,6 +22,7 @@ constexpr std::int32_t debug_replica = -2;  // ListOffsets: the log end, beyond 
 constexpr std::int32_t consumer_replica = -1;
 constexpr std::int64_t latest = -1;
 constexpr Millis release_ms = 2'000;
+constexpr Millis others_ms = 8'000;  // a predecessor is taken for gone sooner
 constexpr std::int8_t topic_resource = 2;
 constexpr const char* tombstones_for_ever = "9223372036854775807";
 // How long a broker may take to carry out a request whose connection is gone (request.timeout.ms of its own followers).
@@ -31,7 +32,12 @@ std::string place_name(const std::string& topic, PartitionIndex p) {
   return topic + "-" + std::to_string(p);
 }
 
-// "a-0, b-3 and 7 more"
+bool all_green(const FlipReport& report) {
+  return std::all_of(report.gates.begin(), report.gates.end(), [](const Gate& g) { return g.ok; });
+}
+
+}  // namespace
+
 std::string some_of(const std::vector<std::string>& names) {
   std::string text;
   constexpr std::size_t shown = 5;
@@ -39,12 +45,6 @@ std::string some_of(const std::vector<std::string>& names) {
   if (names.size() > shown) text += " and " + std::to_string(names.size() - shown) + " more";
   return text;
 }
-
-bool all_green(const FlipReport& report) {
-  return std::all_of(report.gates.begin(), report.gates.end(), [](const Gate& g) { return g.ok; });
-}
-
-}  // namespace
 
 void Controller::Impl::flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now) {
   now_ = now;
@@ -156,6 +156,13 @@ void Controller::Impl::conclude(Flip& flip) {
 // --- prepare ---
 
 Task<bool> Controller::Impl::prepare(Flip& flip) {
+  {
+    // Just after a start it is not known yet who else serves.
+    for (const Cluster c : both_clusters) wanted_at_[index_of(c)] = std::max(wanted_at_[index_of(c)], now_);
+    Until known(
+        *this, [this] { return others_known() || !images_[0]->reachable || !images_[1]->reachable; }, now_ + others_ms);
+    co_await known;
+  }
   // Gates are judged on pictures taken now.
   const Millis asked = now_ + 1;
   for (const Cluster c : both_clusters) wanted_at_[index_of(c)] = std::max(wanted_at_[index_of(c)], asked);
@@ -237,11 +244,8 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
        leaderless.empty() ? "every partition has one" : "without a leader: " + some_of(leaderless));
   gate(flip, "in_sync_replicas", behind.empty(),
        behind.empty() ? "complete" : "replicas out of sync: " + some_of(behind));
-  const std::vector<std::string> others = other_live_proxies();
-  gate(flip, "other_proxies", others.empty(),
-       others.empty()
-           ? "no other proxy was heard of for 30 s"
-           : "other proxies serve this virtual cluster, and a flip would not fence them: stop " + some_of(others));
+  const std::string others = other_proxies();
+  gate(flip, "other_proxies", others.empty(), others.empty() ? "no other proxy serves this virtual cluster" : others);
   doubt_gate(flip);
   co_await transaction_gate(flip);
   find_places(flip);

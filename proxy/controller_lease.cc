@@ -4,8 +4,13 @@
 // it; the others take it for alive for as long from the moment they read it, which is later. So whoever was asleep, or
 // cut off from a cluster, has stopped acknowledging by the time another proxy takes it for gone. Clocks need only run
 // at the same rate within the difference, which no clock in use exceeds over half a minute.
+//
+// A proxy that starts reads the heartbeats of its predecessors as well, and cannot tell how old they are. One that does
+// not go on beating is taken for gone when its lease must have run out; a process of this host sooner, since that is
+// what this one most likely replaces.
 #include <boost/json.hpp>
 
+#include "protocol/error_code.h"
 #include "protocol/messages.h"
 #include "protocol/record_batch.h"
 #include "proxy/controller_core.h"
@@ -17,8 +22,11 @@ using namespace protocol;
 namespace {
 
 constexpr Millis heartbeat_ms = 2'000;
+constexpr Millis again_ms = 500;     // while the others' heartbeats were not read to their end
 constexpr Millis lease_ms = 30'000;  // longer than a cluster takes to replace a leader that fell silent
+constexpr Millis blind_ms = 10'000;  // after which what was read last says nothing of who serves now
 constexpr Millis answer_ms = 2'000;
+constexpr std::int64_t earliest = -2;
 
 Bytes heartbeat_request(const ControllerOptions& options, Version version, Bytes& batch) {
   PlainRecord record;
@@ -47,72 +55,158 @@ FetchRequest tail(const std::string& leases_topic, Offset from) {
   return ask;
 }
 
+ListOffsetsRequest first_offset(const std::string& leases_topic) {
+  ListOffsetsRequest ask;
+  ask.replica_id = -1;
+  auto& topic = ask.topics.emplace_back();
+  topic.name = leases_topic;
+  topic.partitions.emplace_back().timestamp = earliest;
+  return ask;
+}
+
+// Proxy ids are a host's name and a suffix of the process.
+std::string_view host_of(std::string_view proxy_id) {
+  return proxy_id.substr(0, proxy_id.rfind('-'));
+}
+
 }  // namespace
 
 Task<> Controller::Impl::keep_lease(Cluster cluster) {
-  Offset read_from = -1;
   for (;;) {
-    const Offset next = co_await beat(cluster, read_from);
-    if (next >= 0) read_from = next;
+    const bool written = co_await beat(cluster);
+    if (written) co_await read_others(cluster);
+    const bool behind = leases_[index_of(cluster)].read_at < 0;
     Until due(
-        *this, [] { return false; }, now_ + heartbeat_ms);
+        *this, [] { return false; }, now_ + (behind ? again_ms : heartbeat_ms));
     co_await due;
   }
 }
 
-// One heartbeat, then what the others wrote since; returns where to read on, -1 when nothing was read.
-Task<Offset> Controller::Impl::beat(Cluster cluster, Offset read_from) {
+NodeId Controller::Impl::leases_leader(Cluster cluster) const {
   const ClusterImage& image = *images_[index_of(cluster)];
   const auto topic = image.topics.find(options_.leases_topic);
-  const auto write = version_of(cluster, ApiKey::Produce, {3, 9});
-  const auto read = version_of(cluster, ApiKey::Fetch, {4, 12});
-  if (!image.reachable || topic == image.topics.end() || topic->second.partitions.empty() || !write || !read)
-    co_return -1;
-  const NodeId leader = topic->second.partitions[0].leader;
-  if (leader < 0) co_return -1;
+  const bool there = image.reachable && topic != image.topics.end() && !topic->second.partitions.empty();
+  return there ? topic->second.partitions[0].leader : -1;
+}
+
+Task<bool> Controller::Impl::beat(Cluster cluster) {
+  const auto version = version_of(cluster, ApiKey::Produce, {3, 9});
+  const NodeId leader = leases_leader(cluster);
+  if (leader < 0 || !version) co_return false;
   const Millis sent_at = now_;
   Bytes batch;
-  Bytes body = heartbeat_request(options_, *write, batch);
-  Pending pending = ask(cluster, leader, ApiKey::Produce, *write, std::move(body), answer_ms);
-  const auto written = co_await answer_to<ProduceResponse>(pending, *write, answer_ms);
-  if (!written || written->responses.empty() || written->responses[0].partition_responses.empty()) co_return -1;
+  Bytes body = heartbeat_request(options_, *version, batch);
+  Pending pending = ask(cluster, leader, ApiKey::Produce, *version, std::move(body), answer_ms);
+  const auto written = co_await answer_to<ProduceResponse>(pending, *version, answer_ms);
+  if (!written || written->responses.empty() || written->responses[0].partition_responses.empty()) co_return false;
   const auto& row = written->responses[0].partition_responses[0];
   if (row.error_code != 0) {
     wanted_at_[index_of(cluster)] = now_;
-    co_return -1;
+    co_return false;
   }
   lease_until_[index_of(cluster)] = sent_at + lease_ms;
   publish();
-  if (read_from < 0) co_return row.base_offset;
-  FetchRequest question = tail(options_.leases_topic, read_from);
-  const auto answer = co_await ask_for<FetchResponse>(cluster, leader, *read, question, answer_ms);
-  co_return answer ? read_heartbeats(*answer, read_from) : -1;
+  LeaseLog& log = leases_[index_of(cluster)];
+  if (row.base_offset < log.own) log = LeaseLog{};  // another log than before
+  if (log.own < 0) {
+    log.own = row.base_offset;
+    log.own_sent_at = sent_at;
+  }
+  co_return true;
 }
 
-Offset Controller::Impl::read_heartbeats(const FetchResponse& answer, Offset read_from) {
-  if (answer.responses.empty() || answer.responses[0].partitions.empty()) return -1;
+// What the others wrote, up to this proxy's own heartbeat if there is not too much of it.
+Task<> Controller::Impl::read_others(Cluster cluster) {
+  const auto fetch = version_of(cluster, ApiKey::Fetch, {4, 12});
+  const auto list = version_of(cluster, ApiKey::ListOffsets, {1, 7});
+  LeaseLog& log = leases_[index_of(cluster)];
+  if (!fetch || !list) co_return;
+  if (log.next < 0) {
+    const auto answer = co_await ask_for<ListOffsetsResponse>(cluster, leases_leader(cluster), *list,
+                                                              first_offset(options_.leases_topic), answer_ms);
+    if (!answer || answer->topics.empty() || answer->topics[0].partitions.empty()) co_return;
+    const auto& row = answer->topics[0].partitions[0];
+    if (row.error_code == 0) log.next = row.offset;
+  }
+  constexpr int most = 16;  // of a megabyte each; then the next heartbeat is due
+  for (int i = 0; i < most && log.next >= 0 && log.own >= 0; ++i) {
+    const Offset before = log.next;
+    const auto answer = co_await ask_for<FetchResponse>(cluster, leases_leader(cluster), *fetch,
+                                                        tail(options_.leases_topic, log.next), answer_ms);
+    if (answer) read_heartbeats(*answer, log);
+    if (log.next == before) break;
+  }
+}
+
+void Controller::Impl::read_heartbeats(const FetchResponse& answer, LeaseLog& log) {
+  if (answer.responses.empty() || answer.responses[0].partitions.empty()) return;
   const auto& data = answer.responses[0].partitions[0];
-  if (!data.records) return read_from;
+  // The log was cut, or made anew: all that is there is read again, as at start.
+  if (data.error_code == static_cast<std::int16_t>(ErrorCode::OFFSET_OUT_OF_RANGE)) log = LeaseLog{};
+  if (data.error_code != 0 || !data.records) return;
   for (BatchCursor cursor{*data.records}; cursor.load(); cursor.advance()) {
-    read_from = std::max(read_from, cursor.header.last_offset() + 1);
+    log.next = std::max(log.next, cursor.header.last_offset() + 1);
     const auto records = read_plain_records(data.records->substr(cursor.at, cursor.header.total_bytes()));
     if (!records) continue;
     for (const PlainRecord& record : *records) {
-      constexpr std::size_t most = 10'000;
-      if (record.key && *record.key != options_.proxy_id && other_proxies_.size() < most)
-        other_proxies_[*record.key] = now_;
+      if (record.key && *record.key != options_.proxy_id) note_heartbeat(*record.key, log.read_at >= 0);
     }
   }
-  return read_from;
+  if (log.next <= log.own) return;
+  log.read_at = std::exchange(log.own_sent_at, -1);
+  log.own = -1;
 }
 
-// One process drives flips: what another one has forwarded is not known here.
-std::vector<std::string> Controller::Impl::other_live_proxies() const {
-  std::vector<std::string> alive;
-  for (const auto& [id, seen_at] : other_proxies_) {
-    if (now_ - seen_at < lease_ms) alive.push_back(id);
+void Controller::Impl::note_heartbeat(const std::string& proxy_id, bool new_one) {
+  constexpr std::size_t most = 10'000;
+  if (other_proxies_.size() >= most)
+    std::erase_if(other_proxies_, [this](const auto& other) { return !may_live(other.first, other.second); });
+  if (other_proxies_.size() >= most) return;  // there are others, which is all that counts
+  OtherProxy& other = other_proxies_[proxy_id];
+  other.heard_at = now_;
+  other.beats = other.beats || new_one;
+}
+
+// Every heartbeat sent to either cluster until then was read; -1: not since the start.
+Millis Controller::Impl::others_read_at() const {
+  return std::min(leases_[0].read_at, leases_[1].read_at);
+}
+
+bool Controller::Impl::may_live(const std::string& proxy_id, const OtherProxy& other) const {
+  if (!may_be_predecessor(proxy_id, other)) return others_read_at() - other.heard_at < lease_ms;
+  return options_.predecessor_ms >= 0 && others_read_at() - other.heard_at < options_.predecessor_ms;
+}
+
+bool Controller::Impl::may_be_predecessor(const std::string& proxy_id, const OtherProxy& other) const {
+  return !other.beats && host_of(proxy_id) == host_of(options_.proxy_id);
+}
+
+// Whether waiting a little longer would not tell more of who serves.
+bool Controller::Impl::others_known() const {
+  if (others_read_at() < 0 || now_ - others_read_at() >= blind_ms) return false;
+  return std::none_of(other_proxies_.begin(), other_proxies_.end(), [this](const auto& other) {
+    return may_be_predecessor(other.first, other.second) && may_live(other.first, other.second);
+  });
+}
+
+// One process drives flips: what another one has forwarded is not known here. Empty: there is none.
+std::string Controller::Impl::other_proxies() const {
+  for (const Cluster c : both_clusters) {
+    const Millis read_at = leases_[index_of(c)].read_at;
+    if (read_at >= 0 && now_ - read_at < blind_ms) continue;
+    return "the other proxies' heartbeats on the " + std::string(to_string(c)) + " cluster were not read " +
+           (read_at < 0 ? "since this proxy started" : "for " + std::to_string((now_ - read_at) / 1'000) + " s") +
+           ": check that " + options_.leases_topic + " has a leader, and that the proxy may read and write it";
   }
-  return alive;
+  std::vector<std::string> beating, silent;
+  for (const auto& [id, other] : other_proxies_) {
+    if (may_live(id, other)) (other.beats ? beating : silent).push_back(id);
+  }
+  if (!beating.empty())
+    return "other proxies serve this virtual cluster, and a flip would not fence them: stop " + some_of(beating);
+  if (silent.empty()) return "";
+  return "other proxies served this virtual cluster before this one started, and may only be silent: try again in " +
+         std::to_string(lease_ms / 1'000) + " s, or stop " + some_of(silent);
 }
 
 }  // namespace crossover::proxy

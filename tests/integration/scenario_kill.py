@@ -101,7 +101,10 @@ def scenario_any_instant(lab, settings):
     lab.bring_home("source")
     traffics = _start_traffic(lab, "instants")
     for _ in range(30 if settings.full else 6):
-        caller = _flip_in_background(lab, "rollback" if lab.proxy.home() == "target" else "cutover")
+        direction = "rollback" if lab.proxy.home() == "target" else "cutover"
+        # Just started, a proxy waits until its predecessor's heartbeats have surely ended: not in what is timed here.
+        lab.proxy.call("POST", f"/v1/routes/default/{direction}?dry_run=true")
+        caller = _flip_in_background(lab, direction)
         time.sleep(chance.uniform(0, 0.15))
         lab.proxy.kill()
         caller.join()

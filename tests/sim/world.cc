@@ -115,6 +115,7 @@ class World {
   // --- setting up ---
 
   void make_topics() {
+    for (ClusterNet* net : nets()) net->cluster.create_topic("__crossover_leases", 1);
     const char* names[] = {"orders", "payments"};
     for (int t = 0; t < plan_.topics; ++t) {
       for (ClusterNet* net : nets()) {

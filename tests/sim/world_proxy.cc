@@ -294,6 +294,7 @@ ProxyProcess::ProxyProcess(ProxySurroundings around, std::uint64_t generation)
   options.proxy_id = "proxy-" + std::to_string(generation);
   options.first_port = first_port;
   options.seed = generation;
+  options.predecessor_ms = -1;  // this process begins when the one before is dead
   controller_ = std::make_unique<proxy::Controller>(*io_, options, count);
 }
 

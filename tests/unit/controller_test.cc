@@ -134,5 +134,106 @@ TEST_F(AfterACutover, ATopicMadeAnewIsAnotherTopic) {
   EXPECT_FALSE(world.fold(target).state().topics.contains("orders"));
 }
 
+// What the gate of other proxies says; empty: green.
+std::string others_gate(const FlipReport& report) {
+  for (const Gate& gate : report.gates) {
+    if (gate.name == "other_proxies") return gate.ok ? "" : gate.detail;
+  }
+  return "not judged";
+}
+
+struct OtherProxies : testing::Test {
+  void SetUp() override {
+    for (const Cluster c : both_clusters) world.cluster(c).create_topic("orders", 2);
+  }
+  // Another process goes on beating meanwhile.
+  void run_beside(const std::string& id, int seconds) {
+    for (int i = 0; i < seconds; i += 2) {
+      world.beat(id);
+      world.run(2'000);
+    }
+  }
+  std::string gate_within(Millis for_ms) {
+    const auto report = world.begin_flip(target, true);
+    world.run(for_ms);
+    return *report ? others_gate(**report) : "no answer yet";
+  }
+  void expect_red(const std::string& because, Millis within = 10) {
+    const std::string said = gate_within(within);
+    EXPECT_NE(said.find(because), std::string::npos) << said;
+  }
+
+  ControllerWorld world;
+};
+
+TEST_F(OtherProxies, AFirstStartFlipsAtOnce) {
+  world.start("a-1");
+  world.run(700);
+  const auto report = world.begin_flip(target);
+  world.run(300);
+  ASSERT_TRUE(*report);
+  EXPECT_EQ((*report)->result, "done") << others_gate(**report);
+}
+
+TEST_F(OtherProxies, WhoStartsBesideALiveOneDoesNotFlip) {
+  world.beat("b-1");
+  world.start("a-1");
+  world.run(700);
+  expect_red("may only be silent");
+  run_beside("b-1", 40);
+  expect_red("stop b-1");
+}
+
+TEST_F(OtherProxies, ASilentOneOfAnotherHostMayHoldALease) {
+  world.beat("b-1");
+  world.start("a-1");
+  world.run(28'000);
+  expect_red("may only be silent");
+  world.run(6'000);
+  EXPECT_EQ(gate_within(10), "");
+}
+
+TEST_F(OtherProxies, AFlipWaitsUntilThePredecessorIsSilentForGood) {
+  world.start("a-1");
+  world.run(3'000);
+  world.start("a-2");
+  const auto report = world.begin_flip(target);
+  world.run(4'000);
+  ASSERT_FALSE(*report);
+  world.run(4'000);
+  ASSERT_TRUE(*report);
+  EXPECT_EQ((*report)->result, "done") << others_gate(**report);
+}
+
+TEST_F(OtherProxies, APredecessorThatGoesOnBeatingIsNone) {
+  world.start("a-1");
+  world.run(3'000);
+  world.start("a-2");
+  run_beside("a-1", 20);
+  expect_red("stop a-1");
+}
+
+TEST_F(OtherProxies, NothingIsKnownBeforeTheHeartbeatsWereRead) {
+  world.instead = [](Cluster c, NodeId, ApiKey api, Version, BytesView) -> std::optional<Bytes> {
+    return c == target && api == ApiKey::Fetch ? std::optional(Bytes("?")) : std::nullopt;
+  };
+  world.start("a-1");
+  world.run(5'000);
+  expect_red("target cluster were not read since", 12'000);
+}
+
+TEST_F(OtherProxies, ALeasesLogThatWasCutIsReadOn) {
+  world.start("a-1");
+  world.run(40'000);
+  for (const Cluster c : both_clusters) {
+    world.cluster(c).delete_topic(world.leases_topic);
+    world.cluster(c).create_topic(world.leases_topic, 1);
+  }
+  world.run(10'000);
+  EXPECT_EQ(gate_within(10), "");
+  run_beside("b-1", 10);
+  expect_red("stop b-1");
+}
+
 }  // namespace
 }  // namespace crossover::proxy

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "protocol/record_batch.h"
 #include "proxy/control_state.h"
 #include "proxy/controller.h"
 #include "tests/sim/cluster_client.h"
@@ -13,7 +14,9 @@ struct ControllerWorld : ControllerIo {
   ControllerWorld() : ControllerWorld("source-id", "target-id") {}
   ControllerWorld(const std::string& source_id, const std::string& target_id)
       : clients{sim::ClusterClient({.cluster_id = source_id}),
-                sim::ClusterClient({.cluster_id = target_id, .seed = 2})} {}
+                sim::ClusterClient({.cluster_id = target_id, .seed = 2})} {
+    for (sim::ClusterClient& client : clients) client.cluster.create_topic(leases_topic, 1);
+  }
 
   sim::Cluster& cluster(Cluster c) { return clients[index_of(c)].cluster; }
 
@@ -38,6 +41,20 @@ struct ControllerWorld : ControllerIo {
       now = timer > now && timer < until ? timer : until;
       controller->on_timer(now);
       settle();
+    }
+  }
+
+  // A heartbeat of another proxy.
+  void beat(const std::string& proxy_id) {
+    const Bytes batch = protocol::build_batch({{.key = proxy_id, .value = ""}});
+    protocol::ProduceRequest heartbeat;
+    heartbeat.acks = 1;
+    heartbeat.topic_data.push_back({.name = leases_topic});
+    heartbeat.topic_data[0].partition_data.push_back({.index = 0, .records = BytesView(batch)});
+    constexpr Version version = 9;
+    for (const Cluster c : both_clusters) {
+      const NodeId leader = cluster(c).partition(leases_topic, 0)->leader;
+      ask(c, leader, ApiKey::Produce, version, protocol::encode(heartbeat, version));
     }
   }
 
@@ -71,13 +88,18 @@ struct ControllerWorld : ControllerIo {
     return value;
   }
 
-  std::optional<FlipReport> flip(Cluster to, bool dry_run = false) {
-    std::optional<FlipReport> report;
+  // Its report, once there is one.
+  std::shared_ptr<std::optional<FlipReport>> begin_flip(Cluster to, bool dry_run = false) {
+    const auto report = std::make_shared<std::optional<FlipReport>>();
     controller->flip(
-        default_route, to, dry_run, [&report](FlipReport done) { report = std::move(done); }, now);
+        default_route, to, dry_run, [report](FlipReport done) { *report = std::move(done); }, now);
     settle();
-    run(5'000);
     return report;
+  }
+  std::optional<FlipReport> flip(Cluster to, bool dry_run = false) {
+    const auto report = begin_flip(to, dry_run);
+    run(5'000);
+    return *report;
   }
 
   // --- ControllerIo: effects wait until the controller has returned ---
@@ -109,6 +131,7 @@ struct ControllerWorld : ControllerIo {
   }
   void passed(std::string_view) override {}
 
+  static constexpr const char* leases_topic = "__crossover_leases";
   std::array<sim::ClusterClient, 2> clients;
   std::array<std::vector<Bytes>, 2> control;
   // An answer in place of the broker's.
