@@ -36,7 +36,10 @@ Uuid uuid_from(const json::value& v) {
 // --- segments and producers ---
 
 json::array segment_row(const Segment& s) {
-  return {name_of(s.cluster), s.virtual_base, s.real_base, s.length, s.epoch_base, s.boundary_epoch, s.generation};
+  json::array row{name_of(s.cluster), s.virtual_base,   s.real_base, s.length,
+                  s.epoch_base,       s.boundary_epoch, s.generation};
+  if (s.lost) row.push_back("lost");
+  return row;
 }
 
 Segment segment_from(const json::value& v) {
@@ -49,6 +52,7 @@ Segment segment_from(const json::value& v) {
   s.epoch_base = number<LeaderEpoch>(row.at(4));
   s.boundary_epoch = number<LeaderEpoch>(row.at(5));
   s.generation = number<std::int32_t>(row.at(6));
+  s.lost = row.size() > 7 && text(row.at(7)) == "lost";
   return s;
 }
 
@@ -198,11 +202,31 @@ void read_routes(const json::object& body, ControlState& state) {
   state.routes_revision = std::max(revision, state.routes_revision);
 }
 
+// What a cluster held of the topic is gone with it.
+void lose_history(TopicState& topic, Cluster cluster) {
+  for (auto& partition : topic.partitions) partition.log = partition.log.without_history_on(cluster);
+  topic.real_id[index_of(cluster)] = {};
+}
+
+bool lost_history(const TopicState& topic, Cluster cluster) {
+  return std::any_of(topic.partitions.begin(), topic.partitions.end(), [cluster](const auto& partition) {
+    const auto& segments = partition.log.segments();
+    return std::any_of(segments.begin(), segments.end(),
+                       [cluster](const Segment& s) { return s.cluster == cluster && s.lost; });
+  });
+}
+
 void take_topics(ControlState& state, std::map<std::string, TopicState> topics) {
   for (auto& [name, topic] : topics) {
     const auto known = state.topics.find(name);
-    if (known == state.topics.end() || topic.generation() > known->second.generation())
+    if (known == state.topics.end() || topic.generation() > known->second.generation()) {
       state.topics[name] = std::move(topic);
+      continue;
+    }
+    const bool same = topic.virtual_id == known->second.virtual_id && topic.generation() == known->second.generation();
+    for (const Cluster c : both_clusters) {
+      if (same && lost_history(topic, c) && !lost_history(known->second, c)) lose_history(known->second, c);
+    }
   }
 }
 
@@ -339,6 +363,11 @@ void ControlLog::fold(Offset offset, BytesView record) {
       if (known != state_.topics.end() && known->second.virtual_id == uuid_from(body.at("topic_id")))
         state_.topics.erase(known);
     }
+    if (type == "lost") {
+      const auto known = state_.topics.find(text(body.at("topic")));
+      if (known != state_.topics.end() && known->second.virtual_id == uuid_from(body.at("topic_id")))
+        lose_history(known->second, cluster_from(body.at("cluster")));
+    }
     ++since_snapshot_;
     if (type == "snapshot") {
       ControlState read;
@@ -429,6 +458,14 @@ Bytes forget(const Chain& chain, const std::string& topic, const Uuid& virtual_i
   json::object o = head(chain, "forget");
   o["topic"] = topic;
   o["topic_id"] = to_string(virtual_id);
+  return json::serialize(o);
+}
+
+Bytes lost(const Chain& chain, const std::string& topic, const Uuid& virtual_id, Cluster cluster) {
+  json::object o = head(chain, "lost");
+  o["topic"] = topic;
+  o["topic_id"] = to_string(virtual_id);
+  o["cluster"] = name_of(cluster);
   return json::serialize(o);
 }
 

@@ -112,6 +112,8 @@ Bytes broker(const Chain&, NodeId virtual_id, const BrokerRecord&);
 Bytes versions(const Chain&, Cluster, const ClusterVersions&);
 Bytes routes(const Chain&, const ControlState&);
 Bytes forget(const Chain&, const std::string& topic, const Uuid& virtual_id);
+// The topic is not any more on that cluster what the closed segments there were of.
+Bytes lost(const Chain&, const std::string& topic, const Uuid& virtual_id, Cluster);
 Bytes nothing(const Chain&);
 // Parts of a set of topics, to be appended in order; the chained record names `parts_id` and their number.
 std::vector<Bytes> topic_parts(const std::string& parts_id, const std::map<std::string, TopicState>& topics);

@@ -96,6 +96,7 @@ class Controller::Impl {
   struct EndedTopic {
     std::string name, reason;
     Uuid virtual_id;
+    std::optional<Cluster> only_on;  // away from home: its closed segments there are lost, and the log goes on
   };
   Task<std::optional<EndedTopic>> find_ended_topic(Cluster log);
   Task<bool> brokers_agree_that_ended(Cluster cluster, std::string topic, Uuid real_id);
@@ -158,6 +159,7 @@ class Controller::Impl {
   void fill_routes(Snapshot& snapshot) const;
   void fill_topics(Snapshot& snapshot) const;
   LeaderEpoch epoch_at_fence(const RouteState& route, const std::string& topic, std::size_t partition) const;
+  bool made_anew(const std::string& name, const TopicState& topic, Cluster c) const;
 
   // --- flips (controller_flip.cc) ---
   struct Flip {
@@ -181,6 +183,8 @@ class Controller::Impl {
   Task<bool> prepare(Flip& flip);
   Task<bool> gates(Flip& flip);
   void doubt_gate(Flip& flip);
+  Task<> history_gate(Flip& flip);
+  const Segment* last_history(const Flip& flip, const Flip::Place& place) const;
   Task<> transaction_gate(Flip& flip);
   Task<> keep_tombstones(Flip& flip);
   Task<std::set<std::string>> forgetful_topics(Cluster cluster, const std::set<std::string>& topics);

@@ -249,6 +249,7 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
   doubt_gate(flip);
   co_await transaction_gate(flip);
   find_places(flip);
+  co_await history_gate(flip);
   co_return true;
 }
 
@@ -268,6 +269,57 @@ void Controller::Impl::doubt_gate(Flip& flip) {
              : "a connection to the " + std::string(to_string(flip.to)) + " cluster was lost with a write in flight " +
                    std::to_string(since) + " ms ago; it may still land: try again in " +
                    std::to_string((request_horizon_ms - since) / 1000 + 1) + " s");
+}
+
+// The latest closed segment on the cluster that a flip leads to, if any of it can be read.
+const Segment* Controller::Impl::last_history(const Flip& flip, const Flip::Place& place) const {
+  const PartitionView* partition = snapshot_->partition(place.topic, place.partition);
+  if (!partition) return nullptr;
+  const auto& segments = partition->log.segments();
+  const auto last = std::find_if(segments.rbegin(), segments.rend(),
+                                 [&flip](const Segment& s) { return s.cluster == flip.to && !s.nothing_to_read(); });
+  return last == segments.rend() ? nullptr : &*last;
+}
+
+// What clients read of the new home's log must still be what it was: not another topic of that name, and not cut off by
+// an unclean election, which the leader's history of epochs shows. A real offset never belongs to two segments.
+Task<> Controller::Impl::history_gate(Flip& flip) {
+  std::set<std::string> anew;
+  std::vector<std::string> cut;
+  const auto version = version_of(flip.to, ApiKey::OffsetForLeaderEpoch, {2, 3});
+  std::map<NodeId, OffsetForLeaderEpochRequest> questions;
+  for (const Flip::Place& place : flip.places) {
+    const auto recorded = state_.topics.find(place.topic);
+    if (recorded != state_.topics.end() && made_anew(place.topic, recorded->second, flip.to)) anew.insert(place.topic);
+    const Segment* closed = last_history(flip, place);
+    if (!closed || !version || place.new_leader < 0) continue;
+    OffsetForLeaderEpochRequest& question = questions[place.new_leader];
+    if (question.topics.empty() || question.topics.back().topic != place.topic)
+      question.topics.emplace_back().topic = place.topic;
+    auto& row = question.topics.back().partitions.emplace_back();
+    row.partition = place.partition;
+    row.current_leader_epoch = -1;
+    row.leader_epoch = closed->boundary_epoch - closed->epoch_base;
+  }
+  for (auto& [leader, question] : questions) {
+    question.replica_id = consumer_replica;
+    const auto answer = co_await ask_for<OffsetForLeaderEpochResponse>(flip.to, leader, *version, question, answer_ms);
+    if (!answer) continue;  // nothing is said of it: the log's end is still looked at under the fence
+    for (const auto& topic : answer->topics) {
+      for (const auto& row : topic.partitions) {
+        const Segment* closed = last_history(flip, {topic.topic, row.partition});
+        if (closed && row.error_code == 0 && row.end_offset >= 0 && row.end_offset < closed->real_end())
+          cut.push_back(place_name(topic.topic, row.partition));
+      }
+    }
+  }
+  const std::string there = "on the " + std::string(to_string(flip.to)) + " cluster";
+  gate(flip, "history", anew.empty() && cut.empty(),
+       !anew.empty() ? "deleted and made anew " + there + ", which is being taken down: " +
+                           some_of({anew.begin(), anew.end()}) + "; try again in a moment"
+       : !cut.empty() ? "an unclean election " + there + " cut off records that clients have read: " + some_of(cut) +
+                            "; to give up what is left of them there, delete the topic there and make it anew"
+                      : "what was written " + there + " before is still there");
 }
 
 // Transactions are not carried over: a route on which any transactional id is known stays where it is.
@@ -592,8 +644,15 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
   const bool new_side = co_await log_ends(flip, false, debug_replica, starts);
   if (!new_side) co_return false;
   for (std::size_t i = 0; i < flip.places.size(); ++i) {
-    flip.places[i].old_end = ends[i];
-    flip.places[i].new_end = starts[i];
+    Flip::Place& place = flip.places[i];
+    place.old_end = ends[i];
+    place.new_end = starts[i];
+    const Segment* closed = last_history(flip, place);
+    if (!closed || place.new_end >= closed->real_end()) continue;
+    fail(flip, place_name(place.topic, place.partition) + " ends at " + std::to_string(place.new_end) + " on the " +
+                   std::string(to_string(flip.to)) + " cluster, before " + std::to_string(closed->real_end()) +
+                   ", where it ended when it was left: its log was cut, or is another one");
+    co_return false;
   }
   io_.passed("boundary");
   co_return true;

@@ -78,6 +78,14 @@ void Controller::Impl::fill_routes(Snapshot& snapshot) const {
   }
 }
 
+// Whether a cluster shows another topic of that name than the one whose records are spliced.
+bool Controller::Impl::made_anew(const std::string& name, const TopicState& topic, Cluster c) const {
+  const auto shown = images_[index_of(c)]->topics.find(name);
+  if (shown == images_[index_of(c)]->topics.end()) return false;
+  const Uuid& recorded = topic.real_id[index_of(c)];
+  return !recorded.is_zero() && !shown->second.id.is_zero() && shown->second.id != recorded;
+}
+
 void Controller::Impl::fill_topics(Snapshot& snapshot) const {
   std::set<std::string> names;
   for (const auto& image : images_) {
@@ -93,7 +101,6 @@ void Controller::Impl::fill_topics(Snapshot& snapshot) const {
       const auto found = images_[index_of(c)]->topics.find(name);
       if (found == images_[index_of(c)]->topics.end()) continue;
       real[index_of(c)] = &found->second;
-      view->exists[index_of(c)] = true;
       view->real_id[index_of(c)] = found->second.id;
       view->internal = view->internal || found->second.internal;
     }
@@ -110,9 +117,9 @@ void Controller::Impl::fill_topics(Snapshot& snapshot) const {
     view->virtual_id = flipped ? recorded->second.virtual_id : at_home ? at_home->id : Uuid{};
     if (flipped) {
       for (const Cluster c : both_clusters) {
-        if (!view->exists[index_of(c)]) view->real_id[index_of(c)] = recorded->second.real_id[index_of(c)];
-        // An unreachable cluster's image may be missing altogether; that does not mean its topics are.
-        if (!images_[index_of(c)]->known) view->exists[index_of(c)] = true;
+        if (!real[index_of(c)]) view->real_id[index_of(c)] = recorded->second.real_id[index_of(c)];
+        // Nothing is read from another topic of the same name.
+        if (c != home && made_anew(name, recorded->second, c)) real[index_of(c)] = nullptr;
       }
     }
     std::size_t count = at_home ? at_home->partitions.size() : 0;

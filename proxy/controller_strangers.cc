@@ -25,7 +25,7 @@ void find_gaps(const std::string& topic, PartitionIndex partition, const Virtual
   for (const Cluster c : both_clusters) {
     const Segment* before = nullptr;
     for (const Segment& segment : log.segments()) {
-      if (segment.cluster != c) continue;
+      if (segment.cluster != c || segment.lost) continue;
       const Offset end = before ? before->real_end() : segment.real_base;
       if (segment.real_base > end) found.push_back({topic, partition, c, end, segment.real_base - end});
       before = &segment;
@@ -73,8 +73,8 @@ std::map<std::pair<Cluster, NodeId>, std::vector<Controller::Impl::Place>> Contr
       const NodeId leader = p.real[index_of(away)].leader;
       if (leader < 0) continue;
       const auto& segments = p.log.segments();
-      const auto last =
-          std::find_if(segments.rbegin(), segments.rend(), [away](const Segment& s) { return s.cluster == away; });
+      const auto last = std::find_if(segments.rbegin(), segments.rend(),
+                                     [away](const Segment& s) { return s.cluster == away && !s.lost; });
       Place place{name, static_cast<PartitionIndex>(i), away, std::nullopt};
       if (last != segments.rend()) place.closed_end = last->real_end();
       by_leader[{away, leader}].push_back(std::move(place));

@@ -57,6 +57,11 @@ std::shared_ptr<ClusterImage> image_of(const MetadataResponse& answer) {
   return image;
 }
 
+bool has_history_on(const TopicState& topic, Cluster c) {
+  return std::any_of(topic.partitions.begin(), topic.partitions.end(),
+                     [c](const auto& partition) { return partition.log.has_history_on(c); });
+}
+
 std::string fresh_cluster_id(std::uint64_t seed) {
   Uuid fresh;
   std::uint64_t x = seed * 0x9e3779b97f4a7c15u + 0x2545f4914f6cdd1du;
@@ -192,9 +197,13 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
   if (begun && !fact) {
     const std::optional<EndedTopic> ended = co_await find_ended_topic(log);
     if (ended) {
-      io_.log("warn", "virtual_log_ended", {{"topic", ended->name}, {"reason", ended->reason}});
+      io_.log("warn", ended->only_on ? "history_lost" : "virtual_log_ended",
+              {{"topic", ended->name},
+               {"reason", ended->reason},
+               {"cluster", std::string(to_string(ended->only_on.value_or(state_.route_of(ended->name).home)))}});
       fact = [ended](const control_record::Chain& chain) {
-        return control_record::forget(chain, ended->name, ended->virtual_id);
+        return ended->only_on ? control_record::lost(chain, ended->name, ended->virtual_id, *ended->only_on)
+                              : control_record::forget(chain, ended->name, ended->virtual_id);
       };
     }
   }
@@ -262,18 +271,23 @@ Controller::Impl::Encode Controller::Impl::new_broker(Cluster log) const {
   return {};
 }
 
-// A topic deleted, or deleted and made anew, behind the proxy's back is another topic: its virtual log ends.
+// A topic deleted, or deleted and made anew, behind the proxy's back is another topic: its virtual log ends; away from
+// home, what it held of the log is lost.
 Task<std::optional<Controller::Impl::EndedTopic>> Controller::Impl::find_ended_topic(Cluster log) {
   const std::map<std::string, TopicState> topics = logs_[index_of(log)].state().topics;
   for (const auto& [name, topic] : topics) {
     const Cluster home = state_.route_of(name).home;
-    const ClusterImage& image = *images_[index_of(home)];
-    if (!image.reachable) continue;
-    const auto real = image.topics.find(name);
-    const bool gone = real == image.topics.end();
-    if (!gone && (real->second.id.is_zero() || real->second.id == topic.real_id[index_of(home)])) continue;
-    const bool confirmed = co_await brokers_agree_that_ended(home, name, topic.real_id[index_of(home)]);
-    if (confirmed) co_return EndedTopic{name, gone ? "deleted" : "recreated", topic.virtual_id};
+    for (const Cluster c : {home, other(home)}) {
+      const ClusterImage& image = *images_[index_of(c)];
+      if (!image.reachable) continue;
+      const bool gone = !image.topics.contains(name);
+      const bool nothing_lost = c != home && !has_history_on(topic, c);
+      if (gone ? nothing_lost : !made_anew(name, topic, c)) continue;
+      const bool confirmed = co_await brokers_agree_that_ended(c, name, topic.real_id[index_of(c)]);
+      if (!confirmed) continue;
+      const std::optional<Cluster> only_on = c == home ? std::nullopt : std::optional(c);
+      co_return EndedTopic{name, gone ? "deleted" : "recreated", topic.virtual_id, only_on};
+    }
   }
   co_return std::nullopt;
 }

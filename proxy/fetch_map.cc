@@ -14,13 +14,12 @@ const TopicView* find_fetch_topic(const Snapshot& snapshot, const Request& reque
   return request.version() >= 13 ? snapshot.topic(virtual_id) : snapshot.topic(name);
 }
 
-FetchPlace find_fetch_place(SessionCore& core, const TopicView& topic, const PartitionView& partition, Offset at) {
+FetchPlace find_fetch_place(SessionCore& core, const PartitionView& partition, Offset at) {
   FetchPlace place;
   place.at = at;
   place.segment = partition.log.find(at);
   const auto& segments = partition.log.segments();
-  // A topic that is gone on a closed segment's cluster took that part of the history with it.
-  while (!segments[place.segment].open() && !topic.exists[index_of(segments[place.segment].cluster)]) {
+  while (segments[place.segment].lost) {
     place.at = segments[++place.segment].virtual_base;
     ++core.worker().counters.skipped_segments;
   }

@@ -23,7 +23,7 @@ struct FetchPlace {
   Cluster cluster{};
   NodeId node = -1;  // -1: no leader
 };
-FetchPlace find_fetch_place(SessionCore& core, const TopicView& topic, const PartitionView& partition, Offset at);
+FetchPlace find_fetch_place(SessionCore& core, const PartitionView& partition, Offset at);
 
 // The row that asks for it.
 protocol::FetchRequest::FetchPartition fetch_row(const PartitionView& view, std::size_t segment, Offset at,

@@ -67,7 +67,7 @@ bool add_rows(SessionCore& core, const FetchRequest::FetchTopic& asked, const To
   for (const auto& row : asked.partitions) {
     const PartitionView* view = core.snapshot().partition(topic.name, row.partition);
     if (!view || row.fetch_offset < 0) return false;
-    const FetchPlace place = find_fetch_place(core, topic, *view, row.fetch_offset);
+    const FetchPlace place = find_fetch_place(core, *view, row.fetch_offset);
     const Segment& segment = view->log.segments()[place.segment];
     if (!segment.open() || place.cluster != session.cluster || place.node != session.node) return false;
     rows.partitions.push_back(fetch_row(*view, place.segment, place.at, row));

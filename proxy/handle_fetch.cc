@@ -54,7 +54,7 @@ const PartitionView* view_of(const SessionCore& core, const FetchRequest& asked,
 // Picks the segment and the broker for a want's present position.
 void place(SessionCore& core, const TopicView& topic, const PartitionView& partition, PartitionIndex index,
            Want& want) {
-  const FetchPlace place = find_fetch_place(core, topic, partition, want.at);
+  const FetchPlace place = find_fetch_place(core, partition, want.at);
   const Segment& segment = partition.log.segments()[place.segment];
   want.at = place.at;
   want.generation = segment.generation;
@@ -212,6 +212,7 @@ Task<> skip_forward(SessionCore& core, const Request& request, const FetchReques
     view = view_of(core, asked, want);
     if (!view || i >= view->log.segments().size()) break;
     const Segment older = view->log.segments()[i];
+    if (older.nothing_to_read()) continue;
     const RealOffset start = co_await list_real_offset(core, request, want.name, index, older.cluster, earliest, 0);
     older_left = start.error == 0 && start.offset < older.real_end() && older.length > 0;
   }

@@ -45,12 +45,9 @@ Task<RealOffset> virtual_earliest(SessionCore& core, const Request& request, Pla
                                   std::int64_t which) {
   for (std::size_t i = 0; i < log.segments().size(); ++i) {
     const Segment segment = log.segments()[i];
-    if (!segment.open() && segment.length == 0) continue;
+    if (segment.nothing_to_read()) continue;
     RealOffset real =
         co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster, which, place.isolation);
-    // A closed segment whose topic is gone has nothing left; one whose cluster does not answer is not known.
-    const TopicView* topic = core.snapshot().topic(place.topic);
-    if (!segment.open() && topic && !topic->exists[index_of(segment.cluster)]) continue;
     if (real.error != 0) co_return real;
     real.offset = std::max(real.offset, segment.real_base);
     if (segment.open() || real.offset < segment.real_end()) co_return in_virtual(log, i, real);
@@ -125,7 +122,7 @@ Task<RealOffset> virtual_by_timestamp(SessionCore& core, const Request& request,
                                       std::int64_t timestamp) {
   for (std::size_t i = 0; i < log.segments().size(); ++i) {
     const Segment segment = log.segments()[i];
-    if (!segment.open() && segment.length == 0) continue;
+    if (segment.nothing_to_read()) continue;
     RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster, timestamp,
                                                 place.isolation);
     if (real.error != 0) co_return real;
@@ -142,7 +139,7 @@ Task<RealOffset> virtual_max_timestamp(SessionCore& core, const Request& request
   RealOffset best;
   for (std::size_t i = 0; i < log.segments().size(); ++i) {
     const Segment segment = log.segments()[i];
-    if (!segment.open() && segment.length == 0) continue;
+    if (segment.nothing_to_read()) continue;
     const RealOffset real = co_await list_real_offset(core, request, place.topic, place.partition, segment.cluster,
                                                       max_timestamp, place.isolation);
     if (real.error != 0) co_return real;
@@ -332,7 +329,7 @@ Task<RealOffset> delete_virtual_records(SessionCore& core, const Request& reques
   for (std::size_t i = 0; i < log.segments().size(); ++i) {
     const Segment segment = log.segments()[i];
     if (before != to_high_watermark && before < segment.virtual_base) break;
-    if (!segment.open() && segment.length == 0) continue;
+    if (segment.nothing_to_read()) continue;
     const bool whole = !segment.open() && (before == to_high_watermark || before >= segment.virtual_end());
     Offset real = whole                         ? segment.real_end()
                   : before == to_high_watermark ? to_high_watermark

@@ -37,7 +37,6 @@ struct TopicView {
   std::string name;
   Uuid virtual_id;
   std::array<Uuid, 2> real_id;  // by cluster; zero where it does not exist or has none
-  std::array<bool, 2> exists{};
   bool internal = false;
   std::size_t route = 0;  // index into Snapshot::routes
   std::vector<PartitionView> partitions;

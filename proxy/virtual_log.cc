@@ -31,10 +31,10 @@ std::size_t VirtualLog::find_epoch(LeaderEpoch epoch) const {
 Offset VirtualLog::nearest_end(std::size_t before, Cluster on) const {
   // Going back, the end of what that cluster had: a native client that resumes there has missed nothing of it.
   for (std::size_t i = before; i-- > 0;) {
-    if (segments_[i].cluster == on) return segments_[i].real_end();
+    if (segments_[i].cluster == on && !segments_[i].lost) return segments_[i].real_end();
   }
   for (std::size_t i = before; i < segments_.size(); ++i) {
-    if (segments_[i].cluster == on) return segments_[i].real_base;
+    if (segments_[i].cluster == on && !segments_[i].lost) return segments_[i].real_base;
   }
   return 0;
 }
@@ -42,7 +42,7 @@ Offset VirtualLog::nearest_end(std::size_t before, Cluster on) const {
 Projection VirtualLog::project(Offset virtual_offset, LeaderEpoch virtual_epoch, Cluster onto) const {
   Projection result;
   const std::size_t at = find(virtual_offset);
-  if (const Segment& s = segments_[at]; s.cluster == onto) {
+  if (const Segment& s = segments_[at]; s.cluster == onto && !s.lost) {
     result.real = s.to_real(virtual_offset);
     // Only epochs that the cluster itself handed out are stored: a native client validates its position with them.
     if (virtual_epoch >= first_epoch(at) && (s.open() || virtual_epoch <= s.boundary_epoch)) {
@@ -61,12 +61,23 @@ Projection VirtualLog::project(Offset virtual_offset, LeaderEpoch virtual_epoch,
 Offset VirtualLog::inverse(Offset real, Cluster on) const {
   Offset below = segments_.empty() ? 0 : segments_.front().virtual_base;
   for (const Segment& s : segments_) {
-    if (s.cluster != on) continue;
+    if (s.cluster != on || s.lost) continue;
     if (real < s.real_base) return below;
     if (s.open() || real <= s.real_end()) return s.to_virtual(real);
     below = s.virtual_end();
   }
   return below;
+}
+
+bool VirtualLog::has_history_on(Cluster cluster) const {
+  return std::any_of(segments_.begin(), segments_.end(),
+                     [cluster](const Segment& s) { return s.cluster == cluster && !s.open() && !s.nothing_to_read(); });
+}
+
+VirtualLog VirtualLog::without_history_on(Cluster cluster) const {
+  std::vector<Segment> segments = segments_;
+  for (Segment& s : segments) s.lost = s.lost || (s.cluster == cluster && !s.open());
+  return VirtualLog(std::move(segments));
 }
 
 bool VirtualLog::ever_projected(Offset virtual_offset, Offset real, Cluster onto) const {

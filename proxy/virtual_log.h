@@ -22,7 +22,9 @@ struct Segment {
   LeaderEpoch epoch_base = 0;       // virtual epoch = epoch_base + real epoch
   LeaderEpoch boundary_epoch = -1;  // virtual leader epoch when it was closed; -1 while open
   std::int32_t generation = 0;      // which opening of the partition this is; producer id tags carry it
+  bool lost = false;                // its topic was deleted or made anew on that cluster since: nothing of it is left
   bool open() const { return length == open_length; }
+  bool nothing_to_read() const { return !open() && (length == 0 || lost); }
   // One past the last offset; meaningless while open.
   Offset virtual_end() const { return virtual_base + length; }
   Offset real_end() const { return real_base + length; }
@@ -73,6 +75,11 @@ class VirtualLog {
   // closing leader, `next_epoch` that of the opening one: the virtual epoch rises by at least one.
   VirtualLog flipped(Offset real_end, LeaderEpoch leader_epoch, Cluster next, Offset next_real_end,
                      LeaderEpoch next_epoch) const;
+
+  // Whether what a cluster holds of this that is not written to any more can still be read.
+  bool has_history_on(Cluster cluster) const;
+  // The same log when that is not so any more.
+  VirtualLog without_history_on(Cluster cluster) const;
 
   bool operator==(const VirtualLog&) const = default;
 

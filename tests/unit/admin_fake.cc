@@ -33,7 +33,6 @@ std::shared_ptr<const proxy::TopicView> topic(std::string name, std::size_t rout
   auto out = std::make_shared<proxy::TopicView>();
   out->name = std::move(name);
   out->route = route;
-  out->exists = {true, true};
   for (std::size_t i = 0; i < partitions; ++i) {
     std::vector<std::int64_t> its_lengths = lengths;
     for (auto& length : its_lengths) length += static_cast<std::int64_t>((i * 7919) % 400);

@@ -90,6 +90,13 @@ struct AfterACutover : TwoClusters {
     ASSERT_TRUE(world.fold(target).state().topics.contains("orders"));
   }
 
+  void append(Cluster c, int records) {
+    for (int i = 0; i < records; ++i) {
+      const Bytes batch = protocol::build_batch({{1, std::nullopt, "value"}});
+      ASSERT_EQ(world.cluster(c).append_as_stranger("orders", 0, batch), protocol::ErrorCode::NONE);
+    }
+  }
+
   // These brokers of the target have not heard of any topic.
   void lag(std::set<NodeId> nodes) {
     world.instead = [nodes](Cluster c, NodeId node, ApiKey api, Version version,
@@ -124,6 +131,37 @@ TEST_F(AfterACutover, AVirtualLogEndsWhenTheBrokersAgreeThatTheTopicIsGone) {
   world.run(10'000);
   EXPECT_TRUE(world.logged("virtual_log_ended"));
   EXPECT_FALSE(world.fold(target).state().topics.contains("orders"));
+}
+
+TEST_F(AfterACutover, ATopicMadeAnewAwayFromHomeTakesItsHistoryWithIt) {
+  world.cluster(source).delete_topic("orders");
+  world.cluster(source).create_topic("orders", 2);
+  const auto partition = [this] { return *world.controller->snapshot()->partition("orders", 0); };
+  world.run(1'500);
+  EXPECT_EQ(partition().real[0].leader, -1) << "nothing is read from the new one";
+  world.run(10'000);
+  EXPECT_TRUE(world.logged("history_lost"));
+  for (const Cluster c : both_clusters)
+    EXPECT_TRUE(world.fold(c).state().topics.at("orders").partitions[0].log.segments()[0].lost);
+  EXPECT_FALSE(partition().log.open_segment().lost);
+  EXPECT_EQ(world.flip(source)->result, "done");
+  EXPECT_FALSE(partition().log.open_segment().lost);
+}
+
+TEST_F(AfterACutover, ALogThatWasCutIsNotSplicedOn) {
+  append(source, 10);
+  world.start("p2");  // whose first flip is still the one above: the ten lie in no segment
+  ASSERT_EQ(world.flip(source)->result, "done");
+  append(source, 10);
+  ASSERT_EQ(world.flip(target)->result, "done");
+  world.cluster(source).unclean_election("orders", 0, 2, 15);
+  const std::optional<FlipReport> refused = world.flip(source);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->result, "failed");
+  const auto history = std::find_if(refused->gates.begin(), refused->gates.end(),
+                                    [](const Gate& gate) { return gate.name == "history"; });
+  ASSERT_NE(history, refused->gates.end());
+  EXPECT_FALSE(history->ok) << history->detail;
 }
 
 TEST_F(AfterACutover, ATopicMadeAnewIsAnotherTopic) {

@@ -93,7 +93,6 @@ inline std::shared_ptr<const proxy::TopicView> topic_view(const char* name, std:
   topic->name = name;
   topic->virtual_id = virtual_id;
   topic->real_id = real_id;
-  topic->exists = {true, true};
   topic->route = route;
   // Producer 4000 wrote last at the boundary: a retry of it is a duplicate, what is ahead of it has to wait.
   auto producers = std::make_shared<proxy::ProducerTable>();

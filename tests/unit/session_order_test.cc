@@ -32,7 +32,6 @@ std::shared_ptr<Snapshot> snapshot(const VirtualLog& log, RoutePhase phase) {
   s->routes.push_back({"default", log.home(), log.open_segment().generation, phase});
   auto topic = std::make_shared<TopicView>();
   topic->name = "orders";
-  topic->exists = {true, true};
   PartitionView partition;
   partition.log = log;
   partition.real[0].leader = source_node;
