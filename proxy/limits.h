@@ -12,6 +12,10 @@ struct Limits {
   std::size_t response_bytes = 268'435'456;
   // A broker handles one request of a connection at a time; clients pipeline 5 or so.
   std::size_t requests_in_flight = 32;
+  // Read beyond those while a fence or a slow broker holds them: what a client sent here is known, so that what it
+  // sends elsewhere afterwards can wait for it.
+  std::size_t read_ahead_bytes = 1'048'576;
+  std::size_t read_ahead_requests = 4'096;
   // Answers that the client does not read: its own requests wait, nobody else's.
   std::size_t client_backlog_bytes = 4'194'304;
   // Below every client's request timeout (the smallest found: 5 s); after it produce is answered with a retriable
@@ -27,8 +31,9 @@ struct Limits {
   // Partitions of a fetch session (about 1 MB of memory per connection): a larger one is not handed through.
   std::size_t fetch_session_partitions = 10'000;
   // How long the first write at a new home waits for what its client had sent elsewhere before. Such writes take a few
-  // milliseconds; a broker that does not answer must not stop a partition whose own leader is well.
-  Millis predecessors_ms = 1'000;
+  // milliseconds, more where the client sends faster than is written; a broker that does not answer must not stop a
+  // partition whose own leader is well.
+  Millis predecessors_ms = 5'000;
   // How long a metadata request waits for a fresh image before it is answered from the last one.
   Millis image_wait_ms = 2'000;
   // Writes in flight when their client left are awaited this long for the flip's drain.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "protocol/error_reply.h"
 #include "protocol/messages.h"
@@ -49,6 +50,7 @@ void SessionCore::on_client_bytes(BytesView data, Millis now) {
     request.frame = std::move(*frame);
     request.arrived_at = now;
     request.place = requests_seen_;
+    ahead_bytes_ += request.frame.size();
   }
   if (input_.broken()) {
     ++worker_.counters.malformed_requests;
@@ -208,7 +210,7 @@ std::uint64_t SessionCore::newest_write_elsewhere(Cluster home, std::string_view
     if (broker != snapshot_->brokers.end() && broker->second.cluster == home) return 0;
   }
   const bool later = waiting_ && waiting_arrived_ >= arrived_at;
-  if (input_.buffered() > 0 && !closed_ && !draining_ && !later) return requests_seen_ + 1;
+  if ((input_.buffered() > 0 || paused_) && !closed_ && !draining_ && !later) return requests_seen_ + 1;
   const auto newest = std::find_if(requests_.rbegin(), requests_.rend(), [later](const Request& r) {
     return r.api() == ApiKey::Produce && !r.done && (!later || r.writes_in_flight > 0);
   });
@@ -241,6 +243,7 @@ bool SessionCore::pump() {
       if (!before.released && !before.done) break;
     }
     ++started_;
+    ahead_bytes_ -= next->frame.size();
     any = true;
     start(*next);
   }
@@ -263,8 +266,11 @@ bool SessionCore::forget_done() {
 }
 
 void SessionCore::count_started() {
-  started_ = static_cast<std::size_t>(
-      std::count_if(requests_.begin(), requests_.end(), [](const Request& r) { return r.started; }));
+  // They come first: requests are started in their order.
+  const auto waiting = std::find_if(requests_.begin(), requests_.end(), [](const Request& r) { return !r.started; });
+  started_ = static_cast<std::size_t>(std::distance(requests_.begin(), waiting));
+  ahead_bytes_ = std::accumulate(waiting, requests_.end(), std::size_t{0},
+                                 [](std::size_t sum, const Request& r) { return sum + r.frame.size(); });
 }
 
 void SessionCore::finish_event() {
@@ -276,7 +282,9 @@ void SessionCore::finish_event() {
     progress = started || answered || wake_;
   }
   if (draining_ && requests_.empty() && !closed_) return close("drained");
-  const bool full = requests_.size() >= options_.limits.requests_in_flight;
+  const Limits& limits = options_.limits;
+  const bool full = requests_.size() >= limits.requests_in_flight &&
+                    (ahead_bytes_ >= limits.read_ahead_bytes || requests_.size() >= limits.read_ahead_requests);
   if (full != paused_ && !draining_ && !closed_) {
     paused_ = full;
     full ? io_.pause_client_reads() : io_.resume_client_reads();

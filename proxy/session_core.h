@@ -261,6 +261,7 @@ class SessionCore {
   std::string client_id_;
 
   protocol::FrameBuffer input_;
+  std::size_t ahead_bytes_ = 0;  // of requests that were read and not started
   std::list<Request> requests_;  // in order of arrival; the front is the next to answer
   std::size_t started_ = 0;      // how many of them were started
   bool closed_ = false;          // no further answer goes to the client
