@@ -136,6 +136,17 @@ void map_fetched(SessionCore& core, const std::string& topic, const VirtualLog& 
   if (!data.records) data.records = BytesView();
 }
 
+FetchedPartition empty_fetch(SessionCore& core, const std::string& topic, const VirtualLog& log, PartitionIndex index) {
+  FetchedPartition data;
+  data.partition_index = index;
+  data.high_watermark = -1;
+  data.last_stable_offset = log.segments().size() > 1 ? 0 : -1;
+  data.log_start_offset = data.last_stable_offset;
+  data.records = BytesView();
+  map_marks(core, topic, log, log.segments().front(), data);
+  return data;
+}
+
 void note_fetch_error(SessionCore& core, Cluster cluster, std::int16_t error) {
   if (error == error_code(ErrorCode::NOT_LEADER_OR_FOLLOWER) || error == error_code(ErrorCode::FENCED_LEADER_EPOCH) ||
       error == error_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)) {

@@ -29,6 +29,8 @@ FetchPlace find_fetch_place(SessionCore& core, const PartitionView& partition, O
 protocol::FetchRequest::FetchPartition fetch_row(const PartitionView& view, std::size_t segment, Offset at,
                                                  const protocol::FetchRequest::FetchPartition& asked);
 
+// Nothing, without an error: of a broker that has said nothing yet.
+FetchedPartition empty_fetch(SessionCore& core, const std::string& topic, const VirtualLog& log, PartitionIndex index);
 FetchedPartition refused_fetch(PartitionIndex index, protocol::ErrorCode error);
 
 // Whether a broker's answer from somewhere in a closed segment, in its own terms still, shows all that readers will

@@ -35,7 +35,7 @@ struct Want {
   std::int32_t generation = 0;
   bool open = true;
   bool asked = false;   // of `to`, in this round
-  bool behind = false;  // answered with nothing, for its broker does not show yet what it holds of a closed segment
+  bool behind = false;  // answered with nothing, for its broker does not show what it holds, or not in time
   Destination to{};
 };
 
@@ -137,7 +137,8 @@ struct Round {
   std::int32_t max_wait_ms = 0;
   std::size_t parts = 1;
   bool opens_session = false;
-  bool plain = false;  // nothing needs a change where no identity is named
+  bool plain = false;    // nothing needs a change where no identity is named
+  bool bounded = false;  // what one broker does not answer must not keep back what others have
 };
 
 Bytes request_for(SessionCore& core, const Request& request, const FetchRequest& asked, std::vector<Want>& wants,
@@ -408,6 +409,7 @@ std::list<Sent> send_round(Run& run, const std::vector<Destination>& to, const R
     const Bytes body = request_for(run.core, run.request, run.asked, run.wants, d, round);
     const Version version = run.request.version();
     calls.push_back({d, run.core.send(run.request, d.first, d.second, ApiKey::Fetch, version, body)});
+    if (round.bounded) run.core.limit_fetch(calls.back().call, round.max_wait_ms);
     calls.back().upstream = run.core.upstream_id(d.first, d.second);
   }
   run.core.fetch_session.reset();
@@ -436,6 +438,18 @@ Task<> take_answer(Run& run, Sent& call, CallState& answered, const Round& round
   }
 }
 
+// The client asks again, and is not told of an error which would make it look for another leader in vain.
+void answer_late(Run& run, Destination to) {
+  for (Want& want : run.wants) {
+    if (want.answer || !want.asked || want.to != to) continue;
+    const PartitionView* view = view_of(run.core, run.asked, want);
+    if (!view) continue;
+    const PartitionIndex index = run.asked.topics[want.topic].partitions[want.partition].partition;
+    want.answer = empty_fetch(run.core, want.name, view->log, index);
+    want.behind = true;
+  }
+}
+
 Task<> await_round(Run& run, std::list<Sent>& calls, const Round& round) {
   SessionCore& core = run.core;
   const auto snapshot = core.shared_snapshot();
@@ -455,6 +469,8 @@ Task<> await_round(Run& run, std::list<Sent>& calls, const Round& round) {
     if (answered.status == CallStatus::answered) {
       co_await take_answer(run, call, answered, round);
       if (run.request.done) co_return;
+    } else if (answered.status == CallStatus::late) {
+      answer_late(run, call.to);
     } else {
       core.io().want_image(call.to.first, core.now());
     }
@@ -485,6 +501,7 @@ Task<> handle_full_fetch(SessionCore& core, Request& request, const FetchRequest
     round.parts = to.size();
     round.opens_session = run.sent.empty() && may_open_session(core, request, asked, run.wants, to.size());
     round.plain = all_plain(core, asked, run.wants);
+    round.bounded = to.size() > 1 || !run.sent.empty() || any_closed(run.wants);
     if (to.size() > 1) ++core.worker().counters.split_requests;
     std::list<Sent> calls = send_round(run, to, round);
     co_await await_round(run, calls, round);

@@ -87,6 +87,7 @@ Task<RealOffset> scan_by_timestamp(SessionCore& core, const Request& request, Pl
     p.partition_max_bytes = 8 << 20;
     const Bytes body = encode(ask, *version);
     Call call = core.send(request, segment.cluster, leader, ApiKey::Fetch, *version, body);
+    core.limit_fetch(call, core.options().limits.call_ms);
     const CallState& answered = co_await call;
     const auto answer =
         answered.status == CallStatus::answered ? decode<FetchResponse>(answered.body(), *version) : std::nullopt;
@@ -174,6 +175,20 @@ std::optional<std::pair<Cluster, NodeId>> plain_destination(
   return to;
 }
 
+void reply_late(SessionCore& core, Request& request, const ListOffsetsRequest& asked) {
+  ListOffsetsResponse answer;
+  for (const auto& topic : asked.topics) {
+    auto& row = answer.topics.emplace_back();
+    row.name = topic.name;
+    for (const auto& p : topic.partitions) {
+      auto& out = row.partitions.emplace_back();
+      out.partition_index = p.partition_index;
+      out.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    }
+  }
+  core.reply(request, answer);
+}
+
 }  // namespace
 
 Task<> handle_list_offsets(SessionCore& core, Request& request) {
@@ -187,6 +202,7 @@ Task<> handle_list_offsets(SessionCore& core, Request& request) {
     Call call = core.forward(request, to->first, to->second);
     core.release(request);
     CallState& answered = co_await call;
+    if (answered.status == CallStatus::late) co_return reply_late(core, request, *asked);
     if (answered.status != CallStatus::answered) co_return core.close("broker connection lost");
     co_return core.reply_with(request, answered);
   }

@@ -22,6 +22,14 @@ struct Limits {
   // error.
   Millis hold_ms = 4'000;
   Millis upstream_connect_ms = 5'000;
+  // A request that no broker has a reason to keep waiting is given up after this long with an error that clients retry:
+  // below their own patience (30 s), for what is behind it on its connection waits as well.
+  Millis call_ms = 10'000;
+  // How much longer than asked one of several brokers may take over its part of a fetch: it keeps the others' records
+  // back. Doubled for a broker whose answer came late after all, up to call_ms.
+  Millis fetch_patience_ms = 3'000;
+  // A connection over which nothing has come for this long after a request was given up is given up as well.
+  Millis hung_ms = 20'000;
   // Producers (by partition) whose first batch on a new segment a session remembers, and transactional ids that a
   // worker does: beyond that they are asked of the cluster again, or no longer counted.
   std::size_t tracked_producers = 10'000;

@@ -69,6 +69,7 @@ Task<std::optional<Offset>> find_landed_batch(SessionCore& core, const Request& 
     while (at < segment.real_end()) {
       const Bytes body = tail_fetch(topic, partition, at, *version);
       Call call = core.send(origin, segment.cluster, leader, ApiKey::Fetch, *version, body);
+      core.limit_fetch(call, core.options().limits.call_ms);
       const CallState& answered = co_await call;
       if (answered.status != CallStatus::answered) co_return -1;
       const auto answer = decode<FetchResponse>(answered.body(), *version);

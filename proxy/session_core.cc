@@ -115,9 +115,11 @@ void SessionCore::on_upstream_bytes(UpstreamId id, BytesView data, Millis now) {
       break;
     }
     up.in_flight.pop_front();
+    if (call->status == CallStatus::late && call->api == ApiKey::Fetch)
+      up.fetch_patience = std::min(2 * patience_with(up), options_.limits.call_ms);
     // Requests of a connection are handled in order: an answer to what was sent after a write speaks for that.
     if (call->place > up.unconfirmed_place) confirm_unanswered(up);
-    call->frame = std::move(*frame);
+    if (call->status == CallStatus::pending) call->frame = std::move(*frame);
     call->body_at = header->body_at;
     resolve(call, CallStatus::answered);
     found = upstreams_.find(id);  // a handler may have dropped it
@@ -153,6 +155,7 @@ void SessionCore::on_timer(Millis now) {
     requests_.clear();
     count_started();
   }
+  give_up_calls();
   fire_waiters(false);
   finish_event();
 }
@@ -333,7 +336,92 @@ void SessionCore::fire_waiters(bool all) {
 void SessionCore::arm() {
   Millis at = client_gone_ && !requests_.empty() ? linger_until_ : std::numeric_limits<Millis>::max();
   for (const Changed* waiter : waiters_) at = std::min(at, waiter->deadline_);
+  const auto over = [](const std::weak_ptr<CallState>& limited) {
+    const auto call = limited.lock();
+    return !call || (call->status != CallStatus::pending && call->status != CallStatus::late);
+  };
+  while (!limited_.empty() && over(limited_.begin()->second)) limited_.erase(limited_.begin());
+  if (!limited_.empty()) at = std::min(at, limited_.begin()->first);
   if (at != std::numeric_limits<Millis>::max()) io_.arm_timer(at);
+}
+
+// --- brokers that do not answer ---
+
+namespace {
+
+// Whether a broker answers as soon as it has done its work, without waiting for records, group members or replicas of
+// its own accord. What an administrator changes takes as long as it takes.
+bool is_prompt(ApiKey api) {
+  switch (api) {
+    case ApiKey::Metadata:
+    case ApiKey::FindCoordinator:
+    case ApiKey::ListOffsets:
+    case ApiKey::OffsetForLeaderEpoch:
+    case ApiKey::DescribeProducers:
+    case ApiKey::DescribeConfigs:
+    case ApiKey::OffsetCommit:
+    case ApiKey::OffsetFetch:
+    case ApiKey::Heartbeat:
+    case ApiKey::ConsumerGroupHeartbeat:
+    case ApiKey::LeaveGroup:
+    case ApiKey::DescribeGroups:
+    case ApiKey::ConsumerGroupDescribe:
+    case ApiKey::ListGroups:
+    case ApiKey::InitProducerId:
+    case ApiKey::AddPartitionsToTxn:
+    case ApiKey::AddOffsetsToTxn:
+    case ApiKey::TxnOffsetCommit:
+    case ApiKey::EndTxn:
+    case ApiKey::DescribeTransactions:
+    case ApiKey::ListTransactions:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Millis SessionCore::patience_with(const Upstream& up) const {
+  return up.fetch_patience > 0 ? up.fetch_patience : options_.limits.fetch_patience_ms;
+}
+
+void SessionCore::limit_fetch(Call& call, Millis wait) {
+  const auto up = upstreams_.find(call.state_->upstream);
+  if (up == upstreams_.end()) return;
+  limited_.emplace(now_ + wait + patience_with(up->second), call.state_);
+}
+
+void SessionCore::give_up_calls() {
+  while (!limited_.empty() && limited_.begin()->first <= now_) {
+    const auto call = limited_.begin()->second.lock();
+    limited_.erase(limited_.begin());
+    if (!call || (call->status != CallStatus::pending && call->status != CallStatus::late)) continue;
+    const bool first = call->status == CallStatus::pending;
+    call->status = CallStatus::late;
+    const auto waiter = std::exchange(call->waiter, {});
+    leave_hung(call, first);
+    if (waiter) waiter.resume();
+  }
+}
+
+// Ends a connection that stays silent, unless the outcome of a write is awaited on it: another may be answered. At once
+// where any other broker will do.
+void SessionCore::leave_hung(const std::shared_ptr<CallState>& call, bool first) {
+  const auto found = upstreams_.find(call->upstream);
+  if (found == upstreams_.end()) return;
+  const Upstream& up = found->second;
+  if (std::find(up.in_flight.begin(), up.in_flight.end(), call) == up.in_flight.end()) return;  // it came after all
+  const bool awaited =
+      !up.unconfirmed.empty() || std::any_of(up.in_flight.begin(), up.in_flight.end(),
+                                             [](const auto& c) { return c->status == CallStatus::pending; });
+  if (awaited || (first && up.node != any_node)) {
+    limited_.emplace(now_ + options_.limits.hung_ms, call);
+    return;
+  }
+  io_.want_image(up.cluster, now_);
+  io_.close_upstream(found->first);
+  drop_upstream(found->first, up.open);
 }
 
 // --- upstreams ---
@@ -362,20 +450,37 @@ SessionCore::Upstream& SessionCore::upstream(Cluster cluster, NodeId node, Upstr
   return up;
 }
 
-Call SessionCore::enqueue(UpstreamId, Upstream& up, ApiKey api, Version version) {
+Call SessionCore::enqueue(UpstreamId id, Upstream& up, ApiKey api, Version version) {
   auto state = std::make_shared<CallState>();
   state->correlation_id = up.next_correlation++ & 0x7fffffff;
   state->api = api;
   state->version = version;
+  state->upstream = id;
   state->place = ++up.sent;
   up.in_flight.push_back(state);
+  if (is_prompt(api)) limited_.emplace(now_ + options_.limits.call_ms, state);
   return Call(std::move(state));
 }
+
+bool SessionCore::is_stalled(const Upstream& up) {
+  return !up.in_flight.empty() && up.in_flight.front()->status == CallStatus::late;
+}
+
+namespace {
+
+std::shared_ptr<CallState> late_call() {
+  auto state = std::make_shared<CallState>();
+  state->status = CallStatus::late;
+  return state;
+}
+
+}  // namespace
 
 Call SessionCore::send(const Request& origin, Cluster cluster, NodeId node, ApiKey api, Version version,
                        BytesView body) {
   UpstreamId id;
   Upstream& up = upstream(cluster, node, id);
+  if (api != ApiKey::Produce && is_stalled(up)) return Call(late_call());
   Call call = enqueue(id, up, api, version);
   io_.send_upstream(
       id, protocol::request_frame(api, version, up.in_flight.back()->correlation_id, origin.header.client_id, body));
@@ -385,6 +490,7 @@ Call SessionCore::send(const Request& origin, Cluster cluster, NodeId node, ApiK
 Call SessionCore::forward(Request& request, Cluster cluster, NodeId node) {
   UpstreamId id;
   Upstream& up = upstream(cluster, node, id);
+  if (request.api() != ApiKey::Produce && is_stalled(up)) return Call(late_call());
   Call call = enqueue(id, up, request.api(), request.version());
   Bytes frame = std::move(request.frame);
   protocol::store_int32(frame.data() + 4, up.in_flight.back()->correlation_id);  // int16 key, int16 version, then this
@@ -434,6 +540,7 @@ void SessionCore::probe_unconfirmed() {
 }
 
 void SessionCore::resolve(const std::shared_ptr<CallState>& call, CallStatus status) {
+  if (call->status != CallStatus::pending) return;
   call->status = status;
   if (const auto waiter = std::exchange(call->waiter, {})) waiter.resume();
 }

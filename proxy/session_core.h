@@ -25,6 +25,7 @@ enum class CallStatus : std::uint8_t {
   answered,
   lost,         // it was sent, the connection ended before the answer: it may or may not have been carried out
   unreachable,  // it was never sent
+  late,         // no answer in time, or not sent, for one before it is late: what still comes is discarded
 };
 
 struct CallState {
@@ -32,6 +33,7 @@ struct CallState {
   std::int32_t correlation_id = 0;
   ApiKey api{};
   Version version = 0;
+  UpstreamId upstream = 0;
   std::uint64_t place = 0;  // among all that was sent over its connection
   Bytes frame;
   std::size_t body_at = 0;
@@ -54,6 +56,7 @@ class Call {
   CallState& await_resume() { return *state_; }
 
  private:
+  friend class SessionCore;
   std::shared_ptr<CallState> state_;
 };
 
@@ -116,10 +119,14 @@ class SessionCore {
     return found == upstream_of_.end() ? 0 : found->second;
   }
 
-  // Sends a request with this client's own client id. Calls to one node leave in order.
+  // Sends a request with this client's own client id. Calls to one node leave in order. One that no broker has a reason
+  // to keep waiting is late after call_ms, and so is at once whatever but a write is to go where an earlier one is
+  // late.
   Call send(const Request& origin, Cluster cluster, NodeId node, ApiKey api, Version version, BytesView body);
   // The client's request as it came, moved out of `request`.
   Call forward(Request& request, Cluster cluster, NodeId node);
+  // Gives one part of a fetch that much time and what its broker is granted beyond.
+  void limit_fetch(Call& call, Millis wait);
   // An acks=0 produce: no answer will come; `body` as in send.
   void send_unanswered(const Request& origin, Cluster cluster, NodeId node, Version version, BytesView body,
                        std::vector<DefinedRoute> routes);
@@ -232,6 +239,7 @@ class SessionCore {
     std::uint64_t sent = 0;
     std::vector<DefinedRoute> unconfirmed;  // routes of acks=0 writes that no later answer confirmed
     std::uint64_t unconfirmed_place = 0;    // of the last of them
+    Millis fetch_patience = 0;              // 0: as configured
     explicit Upstream(std::size_t limit) : input(limit) {}
   };
 
@@ -247,6 +255,11 @@ class SessionCore {
   Call enqueue(UpstreamId id, Upstream& up, ApiKey api, Version version);
   void resolve(const std::shared_ptr<CallState>& call, CallStatus status);
   void drop_upstream(UpstreamId id, bool was_open);
+  void give_up_calls();
+  // What was sent before is late still.
+  static bool is_stalled(const Upstream& up);
+  Millis patience_with(const Upstream& up) const;
+  void leave_hung(const std::shared_ptr<CallState>& call, bool first);
   void confirm_unanswered(Upstream& up);
   void probe_unconfirmed();
 
@@ -279,6 +292,7 @@ class SessionCore {
   std::map<std::pair<Cluster, NodeId>, UpstreamId> upstream_of_;
   UpstreamId next_upstream_ = 1;
   std::list<Changed*> waiters_;
+  std::multimap<Millis, std::weak_ptr<CallState>> limited_;  // calls, by when they are to be looked at
 };
 
 }  // namespace crossover::proxy

@@ -39,6 +39,7 @@ struct HandlerScript : ::testing::Test {
 
   proxy::FakeIo io;
   proxy::WorkerState worker;
+  proxy::SessionOptions options;
   proxy::Millis now = 1'000;
   std::unique_ptr<proxy::Session> session;
   std::int32_t next_correlation = 1;
@@ -65,7 +66,7 @@ struct HandlerScript : ::testing::Test {
   }
 
   void begin(std::shared_ptr<const proxy::Snapshot> snapshot) {
-    session = std::make_unique<proxy::Session>(io, worker, proxy::SessionOptions{}, std::move(snapshot), now);
+    session = std::make_unique<proxy::Session>(io, worker, options, std::move(snapshot), now);
   }
   template <class T>
   void ask(ApiKey api, protocol::Version version, const T& request) {
