@@ -60,7 +60,8 @@ Task<RealOffset> virtual_latest(SessionCore& core, const Request& request, Place
   const Segment open = log.open_segment();
   RealOffset real =
       co_await list_real_offset(core, request, place.topic, place.partition, open.cluster, which, place.isolation);
-  if (real.error == 0) real.offset = std::max(real.offset, open.real_base);
+  // -1: there is none, of those in remote storage say.
+  if (real.error == 0 && real.offset >= 0) real.offset = std::max(real.offset, open.real_base);
   co_return real.error == 0 ? in_virtual(log, log.segments().size() - 1, real) : real;
 }
 
