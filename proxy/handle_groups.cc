@@ -177,6 +177,14 @@ void replace_ids(const Snapshot& snapshot, OffsetFetchRequest& asked) {
   }
 }
 
+bool is_named(const OffsetFetchRequest& asked, const std::string& group_id, const Uuid& topic_id) {
+  return std::any_of(asked.groups.begin(), asked.groups.end(), [&](const auto& group) {
+    return group.group_id == group_id && group.topics &&
+           std::any_of(group.topics->begin(), group.topics->end(),
+                       [&](const auto& topic) { return topic.topic_id == topic_id; });
+  });
+}
+
 Task<> fetch_commits(SessionCore& core, Request& request) {
   auto asked = decode<OffsetFetchRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed OffsetFetch request");
@@ -193,6 +201,11 @@ Task<> fetch_commits(SessionCore& core, Request& request) {
     for (auto& row : topic.partitions) unproject(snapshot, home, topic.name, row);
   }
   for (auto& group : answer->groups) {
+    // Who asks for all that a group has committed is told of no topic that the proxy does not show.
+    std::erase_if(group.topics, [&](const auto& topic) {
+      return !topic.topic_id.is_zero() && !topic_by_real_id(snapshot, home, topic.topic_id) &&
+             !is_named(*asked, group.group_id, topic.topic_id);
+    });
     for (auto& topic : group.topics) {
       const TopicView* view = topic.topic_id.is_zero() ? nullptr : topic_by_real_id(snapshot, home, topic.topic_id);
       if (view) topic.topic_id = view->virtual_id;
@@ -263,6 +276,73 @@ Task<> forward_to_coordinator(SessionCore& core, Request& request) {
   if (answered) reply_patched(core, request, home, *answered);
 }
 
+using Assignments = std::vector<std::vector<ConsumerGroupHeartbeatResponse::TopicPartitions>*>;
+using DescribedAssignments = std::vector<std::vector<ConsumerGroupDescribeResponse::TopicPartitions>*>;
+
+Assignments assignments_in(ConsumerGroupHeartbeatResponse& answer) {
+  if (!answer.assignment) return {};
+  return {&answer.assignment->topic_partitions};
+}
+
+DescribedAssignments assignments_in(ConsumerGroupDescribeResponse& answer) {
+  DescribedAssignments all;
+  for (auto& group : answer.groups) {
+    for (auto& member : group.members) {
+      all.push_back(&member.assignment.topic_partitions);
+      all.push_back(&member.target_assignment.topic_partitions);
+    }
+  }
+  return all;
+}
+
+template <class Answer>
+bool names_unknown_topics(const Snapshot& snapshot, Cluster home, Answer& answer) {
+  for (const auto* topics : assignments_in(answer)) {
+    for (const auto& topic : *topics) {
+      if (!topic_by_real_id(snapshot, home, topic.topic_id)) return true;
+    }
+  }
+  return false;
+}
+
+// The broker assigns by patterns over all topics that it has (KIP-848): those that the proxy does not show are left
+// out.
+template <class Answer>
+void show_assignments(const Snapshot& snapshot, Cluster home, Answer& answer) {
+  for (auto* topics : assignments_in(answer)) {
+    std::erase_if(*topics, [&](auto& topic) {
+      const TopicView* view = topic_by_real_id(snapshot, home, topic.topic_id);
+      if (view) topic.topic_id = view->virtual_id;
+      return !view;
+    });
+  }
+}
+
+// A broker names an assignment once: a topic so new that the proxy has not seen it is waited for.
+template <class Answer>
+Task<> answer_with_assignments(SessionCore& core, Request& request) {
+  const Cluster home = core.snapshot().groups_home;
+  Bytes body(request.body());
+  if (!patch_ids(core.snapshot(), home, request.api(), request.version(), Direction::request, body)) {
+    co_return core.close("malformed coordinator request");
+  }
+  Call call;
+  CallState* answered = co_await ask(core, request, home, call, body);
+  if (!answered) co_return;
+  auto answer = decode<Answer>(answered->body(), request.version());
+  if (!answer) co_return core.close("malformed coordinator answer");
+  const Millis since = core.now();
+  const Millis deadline = since + core.options().limits.image_wait_ms;
+  while (names_unknown_topics(core.snapshot(), home, *answer) && core.now() < deadline &&
+         core.snapshot().images[index_of(home)]->asked_at < since) {
+    core.io().want_image(home, since);
+    SessionCore::Changed changed(core, deadline);
+    co_await changed;
+  }
+  show_assignments(core.snapshot(), home, *answer);
+  core.reply(request, *answer);
+}
+
 }  // namespace
 
 Task<> handle_coordinator(SessionCore& core, Request& request) {
@@ -277,6 +357,10 @@ Task<> handle_coordinator(SessionCore& core, Request& request) {
       return init_producer_id(core, request);
     case ApiKey::AddPartitionsToTxn:
       return add_partitions(core, request);
+    case ApiKey::ConsumerGroupHeartbeat:
+      return answer_with_assignments<ConsumerGroupHeartbeatResponse>(core, request);
+    case ApiKey::ConsumerGroupDescribe:
+      return answer_with_assignments<ConsumerGroupDescribeResponse>(core, request);
     default:
       return forward_to_coordinator(core, request);
   }
