@@ -23,13 +23,19 @@ def _start_traffic(lab, name):
 def _flip_in_background(lab, direction):
     def call():
         try:
-            lab.proxy.call("POST", f"/v1/routes/default/{direction}", timeout=60)
+            code, report = lab.proxy.call("POST", f"/v1/routes/default/{direction}", timeout=60)
+            # Not the death that is waited for: that is then missed, and this says why.
+            print(f"{direction} answered {code}: {report.get('error')}", _closed_gates(report), flush=True)
         except OSError:
             pass  # the proxy died while it was asked
 
     caller = threading.Thread(target=call)
     caller.start()
     return caller
+
+
+def _closed_gates(report):
+    return [gate for gate in report.get("gates", []) if not gate.get("ok")]
 
 
 def _writes_go_home(lab, traffics):
