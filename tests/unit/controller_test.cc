@@ -154,7 +154,7 @@ TEST_F(AfterACutover, ALogThatWasCutIsNotSplicedOn) {
   ASSERT_EQ(world.flip(source)->result, "done");
   append(source, 10);
   ASSERT_EQ(world.flip(target)->result, "done");
-  world.cluster(source).unclean_election("orders", 0, 2, 15);
+  world.cluster(source).unclean_election("orders", 0, 2, 4);
   const std::optional<FlipReport> refused = world.flip(source);
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->result, "failed");
