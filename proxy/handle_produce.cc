@@ -95,8 +95,13 @@ std::optional<ErrorCode> read_batch(Item& item) {
     default:
       return ErrorCode::CORRUPT_MESSAGE;
   }
-  item.has_producer = item.batch.producer_id >= 0;
+  // Transactional ids keep the producer id that their coordinator knows; no flip carries them over.
+  item.has_producer = item.batch.producer_id >= 0 && !item.batch.is_transactional();
   return std::nullopt;
+}
+
+bool holds_lease(const SessionCore& core, const Item& item) {
+  return core.now() < core.snapshot().lease_until[index_of(item.to.first)];
 }
 
 void plan(const SessionCore& core, const Request& request, const ProduceRequest& asked, std::vector<Item>& items) {
@@ -132,6 +137,8 @@ void plan(const SessionCore& core, const Request& request, const ProduceRequest&
       item.real_id = view->real_id[index_of(item.to.first)];
       if (const auto bad = read_batch(item)) {
         item.answer = refused(data.index, *bad);
+      } else if (asked.acks != 0 && !holds_lease(core, item)) {
+        item.answer = refused(data.index, ErrorCode::NOT_LEADER_OR_FOLLOWER);  // nothing could be acknowledged
       } else if (asked.transactional_id && item.segment.cluster != snapshot.groups_home) {
         // The coordinator is on the other cluster: such a transaction could never end.
         item.answer = refused(data.index, ErrorCode::INVALID_TXN_STATE);
@@ -260,8 +267,8 @@ void add_endpoints(const Snapshot& snapshot, ProduceResponse& answer) {
 // acknowledges nothing.
 bool may_acknowledge(const SessionCore& core, const std::vector<Item>& items) {
   for (const Item& item : items) {
-    if (!item.segment.open() || core.now() >= core.snapshot().lease_until[index_of(item.to.first)]) return false;
     if (item.answer && item.answer->error_code != 0) continue;
+    if (!item.segment.open() || !holds_lease(core, item)) return false;
     if (!still_open(core.snapshot(), item)) return false;
   }
   return true;

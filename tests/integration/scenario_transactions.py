@@ -5,10 +5,13 @@ from confluent_kafka import Producer
 from . import native
 
 
-def scenario_before_a_flip(lab, settings):
-    """Committed ones are read in full, aborted ones never; the transactional id closes the flip's gate."""
+def scenario_before_and_after_a_flip(lab, settings):
+    """Committed ones are read in full, aborted ones never; the transactional id closes the flip's gate. On a topic that
+    was flipped and is back on the source too."""
     lab.bring_home("source")
     topic = lab.topic("transactions", partitions=1)
+    lab.flip("cutover")
+    lab.flip("rollback")
     producer = Producer({"bootstrap.servers": lab.bootstrap, "transactional.id": topic})
     producer.init_transactions(30)
     for number in range(20):
@@ -27,4 +30,4 @@ def scenario_before_a_flip(lab, settings):
 
 
 # The transactional id keeps the gate closed for the rest of the lab's life.
-scenario_before_a_flip.lab = {"purpose": "transactions"}
+scenario_before_and_after_a_flip.lab = {"purpose": "transactions"}

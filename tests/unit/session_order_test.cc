@@ -438,5 +438,36 @@ TEST_F(SessionScript, ADrainAnswersWhatIsInFlightAndTakesNothingNew) {
   EXPECT_TRUE(io.client_closed);
 }
 
+TEST_F(SessionScript, WithoutALeaseNothingIsForwarded) {
+  const auto s = snapshot(on_source(), RoutePhase::open);
+  s->lease_until[0] = now;
+  begin(s);
+  produce(7);
+  EXPECT_FALSE(at_broker(Cluster::source));
+  const auto answer = next_produce_answer();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->error_code, static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+  EXPECT_FALSE(io.client_closed);
+}
+
+// Only its coordinator's own producer id is known there.
+TEST_F(SessionScript, TransactionalBatchesGoUntaggedAfterARollback) {
+  constexpr std::int16_t transactional = 0x10;
+  begin(snapshot(on_target().flipped(80, 2, Cluster::source, 100, 6), RoutePhase::open));
+  for (int sequence = 0; sequence < 3; ++sequence) {
+    const Bytes batch = build_batch({{now, std::nullopt, "value"}}, 4000, 0, sequence, transactional);
+    produce_batch(sequence, -1, batch);
+    bool sent = false;
+    for (auto& [id, upstream] : io.upstreams) {
+      while (auto frame = upstream.sent.next()) {
+        const auto header = parse_request_header(*frame);
+        ASSERT_EQ(header->api, ApiKey::Produce);
+        sent = frame->substr(header->body_at).find(batch) != BytesView::npos;
+      }
+    }
+    EXPECT_TRUE(sent) << "batch " << sequence << " is held or changed";
+  }
+}
+
 }  // namespace
 }  // namespace crossover::proxy
