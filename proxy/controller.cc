@@ -74,7 +74,7 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
   for (const auto& r : report.routes) view.routes[r.route] = {r.writes_in_flight, r.held};
   for (const auto& [key, at] : report.unknown_outcome_at)
     unknown_outcome_at_[key] = std::max(unknown_outcome_at_[key], at);
-  transactional_ids_.insert(report.transactional_ids.begin(), report.transactional_ids.end());
+  for (const auto& [id, at] : report.transactional_ids) note_seen(transactional_ids_, id, at);
   constexpr std::size_t remembered = 100'000;
   if (hold_times_.size() < remembered)
     hold_times_.insert(hold_times_.end(), report.hold_times_ms.begin(), report.hold_times_ms.end());

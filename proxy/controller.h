@@ -48,7 +48,8 @@ struct ControllerOptions {
   Millis drain_timeout_ms = 3'000;
   // How long a process of this host that stopped beating before this one's start is waited for; below 0: not at all.
   Millis predecessor_ms = 5'000;
-  std::uint64_t seed = 0;  // for the virtual cluster id when there is none yet
+  std::int32_t control_replication = 0;  // of the proxy's own topics; 0: three, or as many as there are brokers
+  std::uint64_t seed = 0;                // for the virtual cluster id when there is none yet
 };
 
 // What one worker thread knows, sent after it applied a snapshot and whenever a number reached zero.
@@ -63,7 +64,7 @@ struct WorkerReport {
   std::vector<Route> routes;
   std::vector<std::pair<std::pair<DefinedRoute, Cluster>, Millis>> unknown_outcome_at;
   std::vector<Millis> hold_times_ms;
-  std::set<std::string> transactional_ids;  // seen by this worker's sessions
+  std::map<std::string, Millis> transactional_ids;  // when this worker's sessions saw each last
 };
 
 struct Gate {

@@ -130,6 +130,7 @@ class Controller::Impl {
   Task<> read_others(Cluster cluster);
   void read_heartbeats(const protocol::FetchResponse& answer, LeaseLog& log);
   void note_heartbeat(const std::string& proxy_id, bool new_one);
+  Task<> recreate_leases(Cluster cluster);
   NodeId leases_leader(Cluster cluster) const;  // -1: none
   Millis others_read_at() const;
   bool may_live(const std::string& proxy_id, const OtherProxy& other) const;
@@ -187,7 +188,7 @@ class Controller::Impl {
   const Segment* last_history(const Flip& flip, const Flip::Place& place) const;
   Task<> transaction_gate(Flip& flip);
   Task<> keep_tombstones(Flip& flip);
-  Task<std::set<std::string>> forgetful_topics(Cluster cluster, const std::set<std::string>& topics);
+  Task<std::optional<std::set<std::string>>> forgetful_topics(Cluster cluster, const std::set<std::string>& topics);
   Task<bool> raise_delete_retention(Cluster cluster, const std::set<std::string>& topics);
   void gate(Flip& flip, std::string name, bool ok, std::string detail);
   void find_places(Flip& flip);
@@ -252,7 +253,7 @@ class Controller::Impl {
   std::map<std::pair<DefinedRoute, Cluster>, Millis> unknown_outcome_at_;
   bool defining_ = false;  // a record of definitions is on its way
   std::vector<Millis> hold_times_;
-  std::set<std::string> transactional_ids_;                 // that clients of this proxy have used
+  SeenIds transactional_ids_;                               // when clients of this proxy used each last
   std::map<std::string, std::string> running_step_;         // by route id, while a flip runs
   std::map<std::string, std::vector<FlipReport>> history_;  // by route id
   std::vector<Stranger> strangers_;

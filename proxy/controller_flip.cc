@@ -25,6 +25,8 @@ constexpr Millis release_ms = 2'000;
 constexpr Millis others_ms = 8'000;  // a predecessor is taken for gone sooner
 constexpr std::int8_t topic_resource = 2;
 constexpr const char* tombstones_for_ever = "9223372036854775807";
+constexpr Millis transactional_id_new_ms = 60'000;
+constexpr Millis transactional_id_expiration_ms = 7 * 24 * 3'600'000LL;  // Kafka's default
 // How long a broker may take to carry out a request whose connection is gone (request.timeout.ms of its own followers).
 constexpr Millis request_horizon_ms = 30'000;
 
@@ -40,8 +42,8 @@ bool all_green(const FlipReport& report) {
 
 std::string some_of(const std::vector<std::string>& names) {
   std::string text;
-  constexpr std::size_t shown = 5;
-  for (std::size_t i = 0; i < std::min(shown, names.size()); ++i) text += (i ? ", " : "") + names[i];
+  constexpr std::size_t shown = 5, longest = 120;
+  for (std::size_t i = 0; i < std::min(shown, names.size()); ++i) text += (i ? ", " : "") + names[i].substr(0, longest);
   if (names.size() > shown) text += " and " + std::to_string(names.size() - shown) + " more";
   return text;
 }
@@ -324,7 +326,7 @@ Task<> Controller::Impl::history_gate(Flip& flip) {
 
 // Transactions are not carried over: a route on which any transactional id is known stays where it is.
 Task<> Controller::Impl::transaction_gate(Flip& flip) {
-  std::set<std::string> ids = transactional_ids_;
+  std::set<std::string> ids;
   const auto version = version_of(flip.from, ApiKey::ListTransactions, {0, 1});
   bool complete = version.has_value();
   if (version) {
@@ -338,10 +340,16 @@ Task<> Controller::Impl::transaction_gate(Flip& flip) {
       for (const auto& t : answer->transaction_states) ids.insert(t.transactional_id);
     }
   }
+  // What the cluster lists is the truth, but for an id that is just coming up.
+  const Millis remembered = complete ? transactional_id_new_ms : transactional_id_expiration_ms;
+  for (const auto& [id, seen_at] : transactional_ids_) {
+    if (now_ - seen_at < remembered) ids.insert(id);
+  }
   const std::vector<std::string> names(ids.begin(), ids.end());
   if (!names.empty()) {
     gate(flip, "transactions", false,
-         "transactional ids are known here and cannot be carried over yet: " + some_of(names));
+         "transactional ids are known here and cannot be carried over yet: " + some_of(names) +
+             ". The gate opens when they have expired on the cluster (transactional.id.expiration.ms)");
   } else if (!complete && version) {
     gate(flip, "transactions", false, "not every broker answered what transactional ids it knows");
   } else {
@@ -361,29 +369,34 @@ Task<> Controller::Impl::keep_tombstones(Flip& flip) {
   std::set<std::string> topics;
   for (const Flip::Place& place : flip.places) topics.insert(place.topic);
   std::size_t raised = 0;
-  bool ok = true;
+  std::vector<std::string> problems;
   for (const Cluster c : both_clusters) {
-    const std::set<std::string> forgetful = co_await forgetful_topics(c, topics);
-    if (forgetful.empty()) continue;
-    const bool done = co_await raise_delete_retention(c, forgetful);
-    ok = ok && done;
-    raised += forgetful.size();
+    const std::optional<std::set<std::string>> forgetful = co_await forgetful_topics(c, topics);
+    if (!forgetful) problems.push_back("read on the " + std::string(to_string(c)) + " cluster");
+    if (!forgetful || forgetful->empty()) continue;
+    const bool done = co_await raise_delete_retention(c, *forgetful);
+    if (!done) problems.push_back("raised on the " + std::string(to_string(c)) + " cluster");
+    raised += forgetful->size();
     io_.log(done ? "info" : "warn", "delete_retention_raised",
             {{"cluster", std::string(to_string(c))},
-             {"topics", std::to_string(forgetful.size())},
+             {"topics", std::to_string(forgetful->size())},
              {"done", done ? "true" : "false"}});
   }
+  const bool ok = problems.empty();
   gate(flip, "tombstones", ok,
        ok ? "compacted topics keep their tombstones (delete.retention.ms raised on " + std::to_string(raised) + " now)"
-          : "delete.retention.ms of compacted topics could not be raised: deleted keys could rise again from a closed "
-            "segment");
+          : "delete.retention.ms of compacted topics could not be " + some_of(problems) +
+                ": let the proxy describe and alter the topics' configs and try again, or set it to " +
+                tombstones_for_ever + " by hand; else deleted keys could rise again from a closed segment");
 }
 
-// The compacted ones of these topics that drop tombstones after a time.
-Task<std::set<std::string>> Controller::Impl::forgetful_topics(Cluster cluster, const std::set<std::string>& topics) {
-  std::set<std::string> found;
+// The compacted ones of these topics that drop tombstones after a time; nullopt: not every topic's configs were told.
+Task<std::optional<std::set<std::string>>> Controller::Impl::forgetful_topics(Cluster cluster,
+                                                                              const std::set<std::string>& topics) {
+  std::set<std::string> found, told;
   const auto version = version_of(cluster, ApiKey::DescribeConfigs, {1, 4});
-  if (!version || topics.empty()) co_return found;
+  if (topics.empty()) co_return found;
+  if (!version) co_return std::nullopt;
   DescribeConfigsRequest question;
   for (const std::string& topic : topics) {
     auto& resource = question.resources.emplace_back();
@@ -392,8 +405,9 @@ Task<std::set<std::string>> Controller::Impl::forgetful_topics(Cluster cluster, 
     resource.configuration_keys = std::vector<std::string>{"cleanup.policy", "delete.retention.ms"};
   }
   const auto answer = co_await ask_for<DescribeConfigsResponse>(cluster, any_node, *version, question, answer_ms);
-  if (!answer) co_return found;
+  if (!answer) co_return std::nullopt;
   for (const auto& result : answer->results) {
+    if (result.error_code == 0) told.insert(result.resource_name);
     bool compacted = false, kept = false;
     for (const auto& config : result.configs) {
       if (config.name == "cleanup.policy") compacted = config.value.value_or("").find("compact") != std::string::npos;
@@ -401,6 +415,7 @@ Task<std::set<std::string>> Controller::Impl::forgetful_topics(Cluster cluster, 
     }
     if (compacted && !kept) found.insert(result.resource_name);
   }
+  if (told != topics) co_return std::nullopt;
   co_return found;
 }
 

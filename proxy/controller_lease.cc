@@ -75,6 +75,7 @@ Task<> Controller::Impl::keep_lease(Cluster cluster) {
   for (;;) {
     const bool written = co_await beat(cluster);
     if (written) co_await read_others(cluster);
+    if (!written) co_await recreate_leases(cluster);
     const bool behind = leases_[index_of(cluster)].read_at < 0;
     Until due(
         *this, [] { return false; }, now_ + (behind ? again_ms : heartbeat_ms));
@@ -87,6 +88,33 @@ NodeId Controller::Impl::leases_leader(Cluster cluster) const {
   const auto topic = image.topics.find(options_.leases_topic);
   const bool there = image.reachable && topic != image.topics.end() && !topic->second.partitions.empty();
   return there ? topic->second.partitions[0].leader : -1;
+}
+
+// It is made at start; without it no lease can be renewed, so once it was deleted it is made anew.
+Task<> Controller::Impl::recreate_leases(Cluster cluster) {
+  const ClusterImage& image = *images_[index_of(cluster)];
+  const auto version = version_of(cluster, ApiKey::CreateTopics, {2, 7});
+  const bool gone = claimed_[index_of(cluster)] && image.reachable && !image.topics.contains(options_.leases_topic);
+  if (!gone || !version) co_return;
+  constexpr std::size_t replicas_wanted = 3;
+  const std::size_t replicas = options_.control_replication > 0 ? static_cast<std::size_t>(options_.control_replication)
+                                                                : std::min(replicas_wanted, image.brokers.size());
+  CreateTopicsRequest question;
+  question.timeout_ms = answer_ms;
+  auto& topic = question.topics.emplace_back();
+  topic.name = options_.leases_topic;
+  topic.num_partitions = 1;
+  topic.replication_factor = static_cast<std::int16_t>(replicas);
+  topic.configs = {{"cleanup.policy", "delete"},
+                   {"retention.ms", "600000"},
+                   {"segment.ms", "600000"},
+                   {"min.insync.replicas", replicas < replicas_wanted ? "1" : "2"},
+                   {"unclean.leader.election.enable", "false"}};
+  const NodeId node = image.brokers.contains(image.controller) ? image.controller : any_node;
+  const auto answer = co_await ask_for<CreateTopicsResponse>(cluster, node, *version, question, answer_ms);
+  const bool done = answer && answer->topics.size() == 1 && answer->topics[0].error_code == 0;
+  if (done) io_.log("warn", "leases_topic_recreated", {{"cluster", std::string(to_string(cluster))}});
+  wanted_at_[index_of(cluster)] = now_;
 }
 
 Task<bool> Controller::Impl::beat(Cluster cluster) {

@@ -219,9 +219,7 @@ Task<> fetch_commits(SessionCore& core, Request& request) {
 Task<> init_producer_id(SessionCore& core, Request& request) {
   auto asked = decode<InitProducerIdRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed InitProducerId request");
-  auto& seen = core.worker().transactional_ids;
-  if (asked->transactional_id && seen.size() < core.options().limits.tracked_producers)
-    seen.insert(*asked->transactional_id);
+  if (asked->transactional_id) note_seen(core.worker().transactional_ids, *asked->transactional_id, core.now());
   Cluster allocator = core.snapshot().groups_home;
   const AllocatedId given = split_virtual(asked->producer_id);
   for (int attempt = 0;; ++attempt) {
@@ -250,6 +248,8 @@ Task<> init_producer_id(SessionCore& core, Request& request) {
 Task<> add_partitions(SessionCore& core, Request& request) {
   auto asked = decode<AddPartitionsToTxnRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed AddPartitionsToTxn request");
+  if (!asked->v3_and_below_transactional_id.empty())
+    note_seen(core.worker().transactional_ids, asked->v3_and_below_transactional_id, core.now());
   const Snapshot& snapshot = core.snapshot();
   for (const auto& topic : asked->v3_and_below_topics) {
     const TopicView* view = snapshot.topic(topic.name);

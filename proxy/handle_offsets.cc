@@ -356,7 +356,12 @@ Task<RealOffset> delete_virtual_records(SessionCore& core, const Request& reques
     last = in_virtual(log, i, last);
     if (!whole) break;
   }
-  co_return last;
+  if (last.error != 0) co_return last;
+  // Less may have been asked for than was gone already.
+  constexpr std::int64_t first_there = -2;
+  const Place place{topic, partition, 0};
+  const RealOffset start = co_await virtual_earliest(core, request, place, log, first_there);
+  co_return start;
 }
 
 }  // namespace

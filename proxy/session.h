@@ -45,13 +45,16 @@ struct RouteLoad {
   std::int64_t writes_in_flight = 0;  // forwarded, outcome not known yet
   std::int64_t held = 0;              // held by a fence and not yet answered
 };
+// Names that were seen, and when last: bounded, the newest are kept.
+using SeenIds = std::map<std::string, Millis>;
+void note_seen(SeenIds& seen, std::string_view id, Millis at);
 struct WorkerState {
   std::map<DefinedRoute, RouteLoad> routes;  // none where both are 0
   void count(const DefinedRoute& route, std::int64_t writes, std::int64_t held);
   // Writes whose connection was lost before the answer: when, per route and cluster.
   std::map<std::pair<DefinedRoute, Cluster>, Millis> unknown_outcome_at;
-  // Transactional ids that clients of this worker have used: what a cluster too old to list them cannot tell.
-  std::set<std::string> transactional_ids;
+  // Transactional ids that clients of this worker have used, and when: what a cluster too old to list them cannot tell.
+  SeenIds transactional_ids;
   struct Counters {
     std::uint64_t requests = 0, bytes_in = 0, bytes_out = 0, produce_records = 0, fetch_bytes = 0, held_requests = 0,
                   split_requests = 0, refused_requests = 0, malformed_requests = 0, duplicates_answered = 0,

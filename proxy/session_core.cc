@@ -598,6 +598,15 @@ void WorkerState::count(const DefinedRoute& route, std::int64_t writes, std::int
   if (load->second.writes_in_flight == 0 && load->second.held == 0) routes.erase(load);
 }
 
+void note_seen(SeenIds& seen, std::string_view id, Millis at) {
+  constexpr std::size_t most = 1'000, longest = 200;
+  Millis& seen_at = seen.try_emplace(std::string(id.substr(0, longest)), at).first->second;
+  seen_at = std::max(seen_at, at);
+  if (seen.size() <= most) return;
+  seen.erase(
+      std::min_element(seen.begin(), seen.end(), [](const auto& a, const auto& b) { return a.second < b.second; }));
+}
+
 SessionCore::WriteGuard::WriteGuard(SessionCore& core, Request& request, std::vector<DefinedRoute> routes)
     : core_(core), request_(request), routes_(std::move(routes)) {
   ++request_.writes_in_flight;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "proxy/control_state.h"
 #include "tests/unit/controller_world.h"
 
@@ -271,6 +273,85 @@ TEST_F(OtherProxies, ALeasesLogThatWasCutIsReadOn) {
   EXPECT_EQ(gate_within(10), "");
   run_beside("b-1", 10);
   expect_red("stop b-1");
+}
+
+TEST_F(OtherProxies, ALeasesTopicThatWasDeletedIsMadeAnew) {
+  world.start("a-1");
+  world.run(5'000);
+  for (const Cluster c : both_clusters) world.cluster(c).delete_topic(world.leases_topic);
+  world.run(40'000);
+  EXPECT_TRUE(world.logged("leases_topic_recreated"));
+  for (const Cluster c : both_clusters)
+    EXPECT_GT(world.controller->snapshot()->lease_until[index_of(c)], world.now) << "writes are not acknowledged";
+  EXPECT_EQ(gate_within(10), "");
+}
+
+// --- transactional ids ---
+
+const Gate& gate_named(const FlipReport& report, const std::string& name) {
+  static const Gate none{"none", false, "not judged"};
+  const auto found =
+      std::find_if(report.gates.begin(), report.gates.end(), [&name](const Gate& g) { return g.name == name; });
+  return found == report.gates.end() ? none : *found;
+}
+
+struct TransactionGate : TwoClusters {
+  void client_uses(const std::string& id) {
+    WorkerReport report;
+    report.revision = world.controller->snapshot()->revision;
+    report.transactional_ids[id] = world.now;
+    world.controller->on_worker_report(report, world.now);
+  }
+  Gate judged() {
+    const auto report = world.begin_flip(target, true);
+    world.run(100);
+    return *report ? gate_named(**report, "transactions") : Gate{"none", false, "no answer"};
+  }
+};
+
+TEST_F(TransactionGate, OpensWhenTheClusterHasForgottenTheId) {
+  client_uses("shop");
+  EXPECT_FALSE(judged().ok);
+  EXPECT_NE(judged().detail.find("shop"), std::string::npos);
+  world.run(61'000);
+  EXPECT_TRUE(judged().ok) << judged().detail;
+}
+
+TEST_F(TransactionGate, SaysLittleOfLongIds) {
+  client_uses(std::string(20'000, 'x'));
+  EXPECT_FALSE(judged().ok);
+  EXPECT_LT(judged().detail.size(), 400u);
+}
+
+TEST(SeenIds, TheNewestAreKept) {
+  SeenIds seen;
+  for (int i = 0; i < 3'000; ++i) note_seen(seen, "id-" + std::to_string(i), i);
+  EXPECT_EQ(seen.size(), 1'000u);
+  EXPECT_TRUE(seen.contains("id-2999"));
+}
+
+// --- compacted topics ---
+
+TEST_F(TwoClusters, WithoutATopicsConfigsTheTombstonesGateIsRed) {
+  world.cluster(source).set_topic_config("orders", "cleanup.policy", "compact");
+  const auto instead_of = [this](std::function<Bytes(Version)> answer) {
+    world.instead = [answer = std::move(answer)](Cluster c, NodeId, ApiKey api, Version version,
+                                                 BytesView) -> std::optional<Bytes> {
+      return c == source && api == ApiKey::DescribeConfigs ? std::optional(answer(version)) : std::nullopt;
+    };
+  };
+  instead_of([](Version) { return Bytes("?"); });
+  EXPECT_FALSE(gate_named(*world.flip(target), "tombstones").ok);
+  instead_of([](Version version) {
+    protocol::DescribeConfigsResponse refused;
+    refused.results.push_back({.error_code = 29, .resource_type = 2, .resource_name = "orders"});
+    return protocol::encode(refused, version);
+  });
+  const auto report = world.flip(target);
+  EXPECT_FALSE(gate_named(*report, "tombstones").ok);
+  EXPECT_EQ(report->result, "failed");
+  world.instead = nullptr;
+  EXPECT_EQ(world.flip(target)->result, "done");
 }
 
 }  // namespace
