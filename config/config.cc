@@ -158,8 +158,7 @@ const std::vector<Field>& fields() {
       address_field(
           "listen", [](auto& c) -> auto& { return c.listen; }),
       text_field(
-          "advertised_host", [](auto& c) -> auto& { return c.advertised_host; }, "a host name or address",
-          [](std::string_view host) { return is_host(host) || is_ipv6(host); }),
+          "advertised_host", [](auto& c) -> auto& { return c.advertised_host; }, "a host name or address", valid_host),
       number_field(
           "broker_ports.first", [](auto& c) -> auto& { return c.broker_ports.first; }, 1, max_port),
       number_field(
@@ -365,6 +364,10 @@ std::optional<std::vector<HostPort>> parse_host_port_list(std::string_view text)
     begin = comma + 1;
   }
   return addresses;
+}
+
+bool valid_host(std::string_view host) {
+  return is_host(host) || is_ipv6(host);
 }
 
 bool valid_topic_name(std::string_view name) {

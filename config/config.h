@@ -23,6 +23,7 @@ std::optional<HostPort> parse_host_port(std::string_view text);
 // "a:1,b:2"; nullopt when it is empty or one of them is not HOST:PORT.
 std::optional<std::vector<HostPort>> parse_host_port_list(std::string_view text);
 
+bool valid_host(std::string_view host);  // a name or an address, IPv6 without brackets
 // Kafka's rule: 1 to 249 of A-Z a-z 0-9 . _ - but not . and ..
 bool valid_topic_name(std::string_view name);
 

@@ -249,6 +249,9 @@ std::vector<RouteStatus> Controller::Impl::routes() const {
 
 namespace {
 
+constexpr std::size_t most_routes = 1'000;            // besides default
+constexpr std::size_t most_route_bytes = 800 * 1024;  // of the 1 MB that brokers take by default
+
 // What a definition would change, or why it may not.
 std::string redefine(ControlState& state, const RouteDefinition& definition, const std::string& new_id) {
   if (definition.name == default_route)
@@ -287,6 +290,11 @@ std::string redefine(ControlState& state, const RouteDefinition& definition, con
   route.home = *home;
   route.topics = {definition.topics.begin(), definition.topics.end()};
   ++state.routes_revision;
+  // All definitions stand in one control record, and in every snapshot.
+  if (state.routes.size() > most_routes + 1)
+    return "more than " + std::to_string(most_routes) + " routes: delete some, or join some into one";
+  if (control_record::routes({}, state).size() > most_route_bytes)
+    return "the definitions of all routes together are too large for a control record: name fewer topics";
   return "";
 }
 
@@ -309,6 +317,14 @@ std::string remove(ControlState& state, const std::string& name) {
 void Controller::Impl::define_route(RouteDefinition definition, Done done, Millis now) {
   now_ = now;
   const std::string new_id = options_.proxy_id + "/" + definition.name + "/" + std::to_string(next_id_++);
+  for (const std::string& topic : definition.topics) {
+    const bool internal = std::any_of(images_.begin(), images_.end(), [&topic](const auto& image) {
+      const auto found = image->topics.find(topic);
+      return found != image->topics.end() && found->second.internal;
+    });
+    if (internal || snapshot_->hidden(topic))
+      return done("topic '" + topic + "' is internal and is never flipped: leave it out");
+  }
   change_routes(
       [definition = std::move(definition), new_id](ControlState& state) { return redefine(state, definition, new_id); },
       std::move(done));

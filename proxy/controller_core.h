@@ -157,6 +157,7 @@ class Controller::Impl {
   // --- the snapshot (controller_snapshot.cc) ---
   void publish();
   void fill_brokers(Snapshot& snapshot) const;
+  std::string brokers_without_port() const;
   void fill_routes(Snapshot& snapshot) const;
   void fill_topics(Snapshot& snapshot) const;
   LeaderEpoch epoch_at_fence(const RouteState& route, const std::string& topic, std::size_t partition) const;
@@ -226,7 +227,7 @@ class Controller::Impl {
   std::array<std::shared_ptr<const ClusterVersions>, 2> versions_;
   std::array<Millis, 2> wanted_at_{-1, -1};
   std::array<bool, 2> versions_fresh_{};
-  std::string reported_wrong_clusters_;
+  std::string reported_wrong_clusters_, reported_without_port_;
 
   std::array<ControlLog, 2> logs_;
   std::array<bool, 2> caught_up_{};

@@ -246,6 +246,8 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
        leaderless.empty() ? "every partition has one" : "without a leader: " + some_of(leaderless));
   gate(flip, "in_sync_replicas", behind.empty(),
        behind.empty() ? "complete" : "replicas out of sync: " + some_of(behind));
+  const std::string& no_port = snapshot_->brokers_without_port;
+  gate(flip, "broker_ports", no_port.empty(), no_port.empty() ? "every broker has one" : no_port);
   const std::string others = other_proxies();
   gate(flip, "other_proxies", others.empty(), others.empty() ? "no other proxy serves this virtual cluster" : others);
   doubt_gate(flip);

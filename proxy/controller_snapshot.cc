@@ -21,6 +21,11 @@ void Controller::Impl::publish() {
         recorded ? std::make_shared<const ClusterVersions>(*recorded) : versions_[index_of(c)];
   }
   fill_brokers(*next);
+  next->brokers_without_port = brokers_without_port();
+  if (next->brokers_without_port != reported_without_port_) {
+    reported_without_port_ = next->brokers_without_port;
+    if (!reported_without_port_.empty()) io_.log("error", "broker_without_port", {{"problem", reported_without_port_}});
+  }
   fill_routes(*next);
   // Most publications bring a newer time of asking and nothing else: the topics are then taken over as they are.
   if (topics_changed_) {
@@ -54,6 +59,30 @@ void Controller::Impl::fill_brokers(Snapshot& snapshot) const {
     if (real != image.brokers.end()) broker.rack = real->second.rack;
     snapshot.virtual_of[index_of(record.cluster)][record.real_id] = id;
   }
+}
+
+// Brokers that clients cannot be told of, because the ids that would be theirs lie behind the last port.
+std::string Controller::Impl::brokers_without_port() const {
+  std::string left_out;
+  NodeId needed = 0;
+  for (const Cluster c : both_clusters) {
+    std::set<NodeId> known;
+    NodeId next = static_cast<NodeId>(index_of(c));
+    for (const auto& [id, broker] : state_.brokers) {
+      if (broker.cluster == c) known.insert(broker.real_id);
+    }
+    while (state_.brokers.contains(next)) next += 2;
+    if (next < options_.port_count) continue;  // the next one is about to get its id
+    for (const auto& [node, address] : images_[index_of(c)]->brokers) {
+      if (known.contains(node)) continue;
+      left_out += (left_out.empty() ? "" : ", ") + std::string(to_string(c)) + " broker " + std::to_string(node);
+      needed = std::max(needed, next + 1);
+      next += 2;
+    }
+  }
+  if (left_out.empty()) return "";
+  return left_out + ": no port is left, so clients cannot reach what it leads: raise broker_ports.count from " +
+         std::to_string(options_.port_count) + " to " + std::to_string(needed) + " or more and restart";
 }
 
 void Controller::Impl::fill_routes(Snapshot& snapshot) const {

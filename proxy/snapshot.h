@@ -95,6 +95,7 @@ struct Snapshot {
   // Writes to a cluster are acknowledged only before this instant (controller_lease.cc).
   std::array<Millis, 2> lease_until{no_lease, no_lease};
 
+  std::string brokers_without_port;      // which, and what to do about it; empty: every broker has one
   std::set<std::string> control_topics;  // the proxy's own, on both clusters
 
   // Never shown to clients, nor taken from them.

@@ -295,11 +295,14 @@ json::object status_json(const StatusView& view) {
                    {"draining", view.draining},
                    {"clusters", clusters_json(view)},
                    {"routes", routes_json(view).at("routes")},
+                   {"problems", json::array()},
                    {"strangers", strangers_json(view.strangers)},
                    {"stranger_partitions", view.strangers.size()},
                    {"connections", view.connections},
                    {"counters", counters_json(view.counters)}};
   if (!view.snapshot) return out;
+  if (!view.snapshot->brokers_without_port.empty())
+    out["problems"].as_array().emplace_back(view.snapshot->brokers_without_port);
   out["revision"] = view.snapshot->revision;
   out["virtual_cluster_id"] = valid_utf8(view.snapshot->virtual_cluster_id);
   out["advertised_host"] = view.snapshot->advertised_host;

@@ -49,6 +49,11 @@ config::Problems effective_config(const CliCall& call, config::Config& config) {
   addresses("--target", config.target.bootstrap);
   address("--listen", config.listen);
   address("--admin", config.admin.listen);
+  if (const auto host = call.flags.find("--advertised-host"); host != call.flags.end()) {
+    if (!config::valid_host(host->second))
+      problems.push_back("--advertised-host: expected a host name or address, not \"" + host->second + "\"");
+    config.advertised_host = host->second;
+  }
   config::resolve(config);
   // What a value that was refused would have meant is not known, so the whole is not judged.
   return problems.empty() ? config::check(config) : problems;

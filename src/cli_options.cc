@@ -9,6 +9,7 @@ const std::vector<CliFlag> run_flags = {
     {"--source", "HOST:PORT[,...]", "bootstrap addresses of the source cluster (IPv6 in brackets)"},
     {"--target", "HOST:PORT[,...]", "bootstrap addresses of the target cluster"},
     {"--listen", "HOST:PORT", "where clients bootstrap (default 127.0.0.1:9092)"},
+    {"--advertised-host", "HOST", "the name that clients are to reach the brokers under (default: --listen's)"},
     {"--admin", "HOST:PORT", "where the admin endpoint listens (default 127.0.0.1:9644)"},
     {"--config", "FILE", "YAML; the options above go before what it says"},
 };

@@ -204,6 +204,7 @@ std::string render_status(const json::value& status) {
          " requests, " + number_of(counters.at("produce_records")) + " records produced, " +
          number_of(counters.at("held_requests")) + " requests held so far\n\n";
   out += clusters_text(status.at("clusters")) + "\n" + routes_table(status.at("routes").as_array());
+  for (const json::value& problem : status.at("problems").as_array()) out += "\nPROBLEM: " + text_of(problem) + "\n";
   const std::string strangers = strangers_text(status.at("strangers").as_array());
   return strangers.empty() ? out : out + "\n" + strangers;
 }

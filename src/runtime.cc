@@ -378,7 +378,7 @@ void Runtime::connections(std::function<void(std::vector<proxy::SessionInfo>)> d
 void Runtime::flip(std::string route, Cluster to, bool dry_run, proxy::Controller::FlipDone done) {
   boost::asio::post(io_, [this, route = std::move(route), to, dry_run, done = std::move(done)] {
     const auto counted = [this, done](proxy::FlipReport report) {
-      metrics_.on_flip(report);
+      if (report.result != "dry_run") metrics_.on_flip(report);
       done(std::move(report));
     };
     controller_->flip(route, to, dry_run, counted, now_ms());

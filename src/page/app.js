@@ -75,7 +75,7 @@ function strangersWarning(status) {
 }
 
 function showWarnings(status, problem) {
-  show(find('warnings'), [problem, status && [status.strangers, status.ready, status.draining, status.clusters.source.reachable, status.clusters.target.reachable]], () => {
+  show(find('warnings'), [problem, status && [status.strangers, status.problems, status.ready, status.draining, status.clusters.source.reachable, status.clusters.target.reachable]], () => {
     const line = (text, kind) => el('p', { className: 'warning', 'data-warning': kind }, text);
     const out = [];
     if (problem) out.push(line(`The proxy does not answer: ${problem}. What is shown below is the last it said.`, 'contact'));
@@ -85,6 +85,7 @@ function showWarnings(status, problem) {
       if (!status.clusters[name].reachable) out.push(line(`The ${name} cluster is not reachable.`, 'cluster'));
     }
     if (!status.ready && !status.draining) out.push(line('The proxy is not ready: its control state or a home cluster is missing.', 'ready'));
+    for (const text of status.problems) out.push(line(text, 'problem'));
     out.push(strangersWarning(status));
     return out.filter((item) => item !== null);
   });

@@ -170,14 +170,14 @@ struct Arguments {
   ClusterOptions options;
 };
 
+constexpr const char* usage =
+    "usage: embedded_cluster [--name NAME] [--listen HOST:PORT] [--brokers N] [--first-id N]\n"
+    "         [--cluster-id ID] [--seed N] [--first-leader-epoch N] [--first-producer-id N]\n"
+    "         [--release 2.8|3.9|4.4] [--auto-create] [--help]\n"
+    "The brokers take the ports from PORT on.\n";
+
 void fail(const std::string& what) {
-  std::fprintf(stderr,
-               "embedded_cluster: %s\n"
-               "usage: embedded_cluster [--name NAME] [--listen HOST:PORT] [--brokers N] [--first-id N]\n"
-               "         [--cluster-id ID] [--seed N] [--first-leader-epoch N] [--first-producer-id N]\n"
-               "         [--release 2.8|3.9|4.4] [--auto-create]\n"
-               "The brokers take the ports from PORT on.\n",
-               what.c_str());
+  std::fprintf(stderr, "embedded_cluster: %s\n%s", what.c_str(), usage);
   std::exit(2);
 }
 
@@ -224,6 +224,10 @@ Arguments parse(int argc, char** argv) {
   };
   for (int i = 1; i < argc; ++i) {
     std::string option = argv[i];
+    if (option == "--help") {
+      std::fputs(usage, stdout);
+      std::exit(0);
+    }
     if (option == "--auto-create") {
       options.auto_create_topics = true;
       continue;

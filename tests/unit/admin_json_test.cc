@@ -103,6 +103,14 @@ TEST_F(AdminViews, the_status) {
   EXPECT_EQ(status.at("routes").at(1).at("last_flip").at("direction"), "rollback");
   EXPECT_EQ(status.at("virtual_brokers").as_array().size(), 6u);
   EXPECT_EQ(status.at("counters").as_object().size(), 11u);
+  EXPECT_TRUE(status.at("problems").as_array().empty());
+}
+
+TEST_F(AdminViews, a_broker_without_a_port_is_a_problem) {
+  auto snapshot = std::make_shared<proxy::Snapshot>(*view.snapshot);
+  snapshot->brokers_without_port = "source broker 3: no port is left";
+  view.snapshot = snapshot;
+  EXPECT_EQ(status_json(view).at("problems"), json::parse(R"(["source broker 3: no port is left"])"));
 }
 
 TEST_F(AdminViews, long_lists_are_cut) {

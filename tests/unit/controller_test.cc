@@ -76,6 +76,31 @@ TEST_F(TwoClusters, SwappedClustersAreRefused) {
   EXPECT_EQ(world.control, written);
 }
 
+// Ids are even on source and odd on target, so three brokers on each need six ports.
+TEST(Controller, ABrokerForWhichNoPortIsLeftIsSaidAndFlipsAreRefused) {
+  ControllerWorld world;
+  world.options.port_count = 4;
+  for (const Cluster c : both_clusters) world.cluster(c).create_topic("orders", 3);
+  world.start("p1");
+  world.run(5'000);
+  const std::string& said = world.controller->snapshot()->brokers_without_port;
+  EXPECT_EQ(said.substr(0, said.find(':')), "source broker 3, target broker 3");
+  EXPECT_NE(said.find("from 4 to 6 or more"), std::string::npos) << said;
+  EXPECT_EQ(world.log_lines.count("broker_without_port"), 2u) << "once for each";
+  const std::optional<FlipReport> report = world.flip(target);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->result, "failed");
+  for (const Gate& gate : report->gates) EXPECT_EQ(gate.ok, gate.name != "broker_ports") << gate.name << gate.detail;
+
+  world.options.port_count = 6;
+  world.start("p2");
+  world.run(5'000);
+  EXPECT_EQ(world.controller->snapshot()->brokers_without_port, "");
+  const std::optional<FlipReport> trial = world.flip(target, true);
+  ASSERT_TRUE(trial);
+  for (const Gate& gate : trial->gates) EXPECT_TRUE(gate.ok || gate.name != "broker_ports") << gate.detail;
+}
+
 TEST(Controller, OneClusterAsBothIsRefused) {
   ControllerWorld world("the-same", "the-same");
   world.start("p1");
@@ -83,6 +108,32 @@ TEST(Controller, OneClusterAsBothIsRefused) {
   EXPECT_TRUE(world.logged("wrong_clusters"));
   EXPECT_FALSE(world.controller->ready());
   for (const Cluster c : both_clusters) EXPECT_EQ(world.fold(c).state().cluster_id, "");
+}
+
+TEST_F(TwoClusters, WhatRoutesMayBe) {
+  std::string said;
+  const auto define = [&](const std::string& name, std::vector<std::string> topics) {
+    said = "nothing";
+    world.controller->define_route(
+        {name, std::move(topics)}, [&said](std::string error) { said = error; }, world.now);
+    world.run(10);
+    return said;
+  };
+  EXPECT_NE(define("a", {"__crossover_control"}).find("is internal"), std::string::npos) << said;
+  std::vector<std::string> many;
+  for (int i = 0; i < 4'000; ++i) many.push_back(std::string(240, 'x') + std::to_string(i));
+  EXPECT_NE(define("a", many).find("too large"), std::string::npos) << said;
+  ControlState full = world.fold(source).state();
+  for (int i = 0; i < 1'000; ++i) {
+    const std::string name = "r" + std::to_string(i);
+    full.routes[name] = {.id = name, .name = name, .topics = {"t" + std::to_string(i)}};
+  }
+  ++full.routes_revision;
+  world.write(source, control_record::routes({"full", world.fold(source).last_accepted(), "p1"}, full));
+  world.run(3'000);
+  ASSERT_EQ(world.controller->routes().size(), 1'001u);
+  EXPECT_NE(define("one-more", {"orders"}).find("more than 1000 routes"), std::string::npos) << said;
+  EXPECT_EQ(define("r0", {"orders"}), "");
 }
 
 struct AfterACutover : TwoClusters {
