@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "proxy/control_state.h"
+#include "proxy/session.h"
 #include "tests/unit/controller_world.h"
 
 namespace crossover::proxy {
