@@ -280,6 +280,7 @@ Task<std::optional<T>> Controller::Impl::answer_to(Pending pending, Version vers
 template <class T, class Q>
 Task<std::optional<T>> Controller::Impl::ask_for(Cluster cluster, NodeId node, Version version, Q question,
                                                  Millis timeout_ms) {
+  static_assert(!std::is_same_v<T, protocol::FetchResponse>, "its records lie in the answer's bytes: keep those");
   Bytes body = protocol::encode(question, version);
   Pending pending = ask(cluster, node, Q::api, version, std::move(body), timeout_ms);
   co_return co_await answer_to<T>(pending, version, timeout_ms);

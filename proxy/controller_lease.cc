@@ -159,8 +159,10 @@ Task<> Controller::Impl::read_others(Cluster cluster) {
   constexpr int most = 16;  // of a megabyte each; then the next heartbeat is due
   for (int i = 0; i < most && log.next >= 0 && log.own >= 0; ++i) {
     const Offset before = log.next;
-    const auto answer = co_await ask_for<FetchResponse>(cluster, leases_leader(cluster), *fetch,
-                                                        tail(options_.leases_topic, log.next), answer_ms);
+    Bytes question = encode(tail(options_.leases_topic, log.next), *fetch);
+    const Pending pending =  // the records are in its body
+        ask(cluster, leases_leader(cluster), ApiKey::Fetch, *fetch, std::move(question), answer_ms);
+    const auto answer = co_await answer_to<FetchResponse>(pending, *fetch, answer_ms);
     if (answer) read_heartbeats(*answer, log);
     if (log.next == before) break;
   }

@@ -208,7 +208,8 @@ TEST_F(SimProduce, AFollowerNamesTheLeader) {
 }
 
 TEST_F(SimProduce, UnknownTopicsAndTooFewReplicas) {
-  ProduceRequest request = request_of(batch_of(1), 1);
+  const Bytes batch = batch_of(1);
+  ProduceRequest request = request_of(batch, 1);
   request.topic_data[0].topic_id.bytes[0] ^= 1;
   auto unknown = client.ask<ProduceResponse>(client.to(1), request, 13);
   EXPECT_EQ(unknown->responses[0].partition_responses[0].error_code, 100);
