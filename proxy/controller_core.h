@@ -18,6 +18,9 @@ namespace crossover::proxy {
 
 // "a-0, b-3 and 7 more"
 std::string some_of(const std::vector<std::string>& names);
+// "orders-0"
+std::string place_name(const std::string& topic, PartitionIndex p);
+bool all_green(const FlipReport& report);
 
 class Controller::Impl {
  public:
@@ -163,7 +166,7 @@ class Controller::Impl {
   LeaderEpoch epoch_at_fence(const RouteState& route, const std::string& topic, std::size_t partition) const;
   bool made_anew(const std::string& name, const TopicState& topic, Cluster c) const;
 
-  // --- flips (controller_flip.cc) ---
+  // --- flips (controller_flip.cc, controller_gates.cc) ---
   struct Flip {
     RouteState route;  // as before
     Cluster from, to;
