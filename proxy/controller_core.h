@@ -102,6 +102,7 @@ class Controller::Impl {
     std::optional<Cluster> only_on;  // away from home: its closed segments there are lost, and the log goes on
   };
   Task<std::optional<EndedTopic>> find_ended_topic(Cluster log);
+  void log_ended(const EndedTopic& ended, Cluster log);
   Task<bool> brokers_agree_that_ended(Cluster cluster, std::string topic, Uuid real_id);
   Task<bool> keep_snapshot(Cluster log, Offset seen, Millis deadline);
   // --- writes past the proxy (controller_strangers.cc) ---
@@ -131,7 +132,7 @@ class Controller::Impl {
   Task<> keep_lease(Cluster cluster);
   Task<bool> beat(Cluster cluster);
   Task<> read_others(Cluster cluster);
-  void read_heartbeats(const protocol::FetchResponse& answer, LeaseLog& log);
+  void read_heartbeats(const protocol::FetchResponse& answer, Cluster cluster);
   void note_heartbeat(const std::string& proxy_id, bool new_one);
   Task<> recreate_leases(Cluster cluster);
   NodeId leases_leader(Cluster cluster) const;  // -1: none
@@ -168,7 +169,8 @@ class Controller::Impl {
 
   // --- flips (controller_flip.cc, controller_gates.cc) ---
   struct Flip {
-    RouteState route;  // as before
+    RouteState route;              // as before
+    std::int64_t definitions = 0;  // of routes, as before
     Cluster from, to;
     bool dry_run = false;
     FlipReport report;

@@ -66,6 +66,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
     co_return done(flip.report);
   }
   flip.route = *route;
+  flip.definitions = state_.routes_revision;
   flip.report.generation = route->generation;
   if (running_step_.contains(route->id)) {
     fail(flip, "a flip of this route is running");
@@ -461,7 +462,8 @@ Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, M
   const Encode encode = [this, &flip, &after, &parts_id, count, opening](const control_record::Chain& chain) {
     // What was spliced must still be what stands: another process's record may have been folded meanwhile.
     const RouteState* present = state_.route(flip.route.name);
-    const bool unchanged = present && present->opened && present->generation == flip.route.generation;
+    const bool unchanged = present && present->opened && present->generation == flip.route.generation &&
+                           state_.routes_revision == flip.definitions;
     if (!opening && !unchanged) return Bytes();
     return opening ? control_record::open(chain, after, parts_id, count)
                    : control_record::close(chain, after, parts_id, count);

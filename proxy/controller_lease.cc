@@ -163,16 +163,21 @@ Task<> Controller::Impl::read_others(Cluster cluster) {
     const Pending pending =  // the records are in its body
         ask(cluster, leases_leader(cluster), ApiKey::Fetch, *fetch, std::move(question), answer_ms);
     const auto answer = co_await answer_to<FetchResponse>(pending, *fetch, answer_ms);
-    if (answer) read_heartbeats(*answer, log);
+    if (answer) read_heartbeats(*answer, cluster);
     if (log.next == before) break;
   }
 }
 
-void Controller::Impl::read_heartbeats(const FetchResponse& answer, LeaseLog& log) {
+void Controller::Impl::read_heartbeats(const FetchResponse& answer, Cluster cluster) {
+  LeaseLog& log = leases_[index_of(cluster)];
   if (answer.responses.empty() || answer.responses[0].partitions.empty()) return;
   const auto& data = answer.responses[0].partitions[0];
   // The log was cut, or made anew: all that is there is read again, as at start.
-  if (data.error_code == static_cast<std::int16_t>(ErrorCode::OFFSET_OUT_OF_RANGE)) log = LeaseLog{};
+  if (data.error_code == static_cast<std::int16_t>(ErrorCode::OFFSET_OUT_OF_RANGE)) {
+    io_.log("warn", "heartbeats_read_anew",
+            {{"cluster", std::string(to_string(cluster))}, {"offset", std::to_string(log.next)}});
+    log = LeaseLog{};
+  }
   if (data.error_code != 0 || !data.records) return;
   for (BatchCursor cursor{*data.records}; cursor.load(); cursor.advance()) {
     log.next = std::max(log.next, cursor.header.last_offset() + 1);

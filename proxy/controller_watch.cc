@@ -194,26 +194,33 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
   const Millis deadline = now_ + answer_ms;
   const bool begun = !logs_[index_of(log)].state().cluster_id.empty();
   Encode fact = begun ? missing_fact(log) : identity(log);
-  if (begun && !fact) {
-    const std::optional<EndedTopic> ended = co_await find_ended_topic(log);
-    if (ended) {
-      io_.log("warn", ended->only_on ? "history_lost" : "virtual_log_ended",
-              {{"topic", ended->name},
-               {"reason", ended->reason},
-               {"cluster", std::string(to_string(ended->only_on.value_or(state_.route_of(ended->name).home)))}});
-      fact = [ended](const control_record::Chain& chain) {
-        return ended->only_on ? control_record::lost(chain, ended->name, ended->virtual_id, *ended->only_on)
-                              : control_record::forget(chain, ended->name, ended->virtual_id);
-      };
-    }
+  std::optional<EndedTopic> ended;
+  if (begun && !fact) ended = co_await find_ended_topic(log);
+  if (ended) {
+    fact = [ended](const control_record::Chain& chain) {
+      return ended->only_on ? control_record::lost(chain, ended->name, ended->virtual_id, *ended->only_on)
+                            : control_record::forget(chain, ended->name, ended->virtual_id);
+    };
   }
   if (fact) {
     const Written written = co_await append(log, only_behind(seen, fact), deadline);
-    co_return written == Written::accepted;
+    const bool accepted = written == Written::accepted;
+    if (accepted && ended) log_ended(*ended, log);
+    co_return accepted;
   }
   if (!begun) co_return false;
   const bool kept = co_await keep_snapshot(log, seen, deadline);
   co_return kept;
+}
+
+// It stands in both logs, and is said once.
+void Controller::Impl::log_ended(const EndedTopic& ended, Cluster log) {
+  const Cluster home = state_.route_of(ended.name).home;
+  if (log != home) return;
+  io_.log("warn", ended.only_on ? "history_lost" : "virtual_log_ended",
+          {{"topic", ended.name},
+           {"reason", ended.reason},
+           {"cluster", std::string(to_string(ended.only_on.value_or(home)))}});
 }
 
 // The source's log names the virtual cluster, the target's repeats it; each puts both real clusters on record. Empty as
@@ -261,11 +268,6 @@ Controller::Impl::Encode Controller::Impl::new_broker(Cluster log) const {
     while (state_.brokers.contains(id)) id += 2;
     if (id >= options_.port_count) return {};
     const BrokerRecord broker{log, node, options_.first_port + id};
-    io_.log("info", "virtual_broker",
-            {{"id", std::to_string(id)},
-             {"cluster", std::string(to_string(log))},
-             {"node", std::to_string(broker.real_id)},
-             {"port", std::to_string(broker.port)}});
     return [id, broker](const control_record::Chain& chain) { return control_record::broker(chain, id, broker); };
   }
   return {};

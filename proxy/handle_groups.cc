@@ -264,15 +264,22 @@ Task<> add_partitions(SessionCore& core, Request& request) {
   if (answered) core.reply_with(request, *answered);
 }
 
+// The request as it came, with the home's ids; nullptr: it was dealt with.
+Task<CallState*> ask_with_real_ids(SessionCore& core, Request& request, Cluster home, Call& call) {
+  Bytes body(request.body());
+  if (!patch_ids(core.snapshot(), home, request.api(), request.version(), Direction::request, body)) {
+    core.close("malformed coordinator request");
+    co_return nullptr;
+  }
+  CallState* answered = co_await ask(core, request, home, call, body);
+  co_return answered;
+}
+
 // Everything else a coordinator answers: only ids are exchanged.
 Task<> forward_to_coordinator(SessionCore& core, Request& request) {
   const Cluster home = core.snapshot().groups_home;
-  Bytes body(request.body());
-  if (!patch_ids(core.snapshot(), home, request.api(), request.version(), Direction::request, body)) {
-    co_return core.close("malformed coordinator request");
-  }
   Call call;
-  CallState* answered = co_await ask(core, request, home, call, body);
+  CallState* answered = co_await ask_with_real_ids(core, request, home, call);
   if (answered) reply_patched(core, request, home, *answered);
 }
 
@@ -322,12 +329,8 @@ void show_assignments(const Snapshot& snapshot, Cluster home, Answer& answer) {
 template <class Answer>
 Task<> answer_with_assignments(SessionCore& core, Request& request) {
   const Cluster home = core.snapshot().groups_home;
-  Bytes body(request.body());
-  if (!patch_ids(core.snapshot(), home, request.api(), request.version(), Direction::request, body)) {
-    co_return core.close("malformed coordinator request");
-  }
   Call call;
-  CallState* answered = co_await ask(core, request, home, call, body);
+  CallState* answered = co_await ask_with_real_ids(core, request, home, call);
   if (!answered) co_return;
   auto answer = decode<Answer>(answered->body(), request.version());
   if (!answer) co_return core.close("malformed coordinator answer");

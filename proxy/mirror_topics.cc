@@ -38,6 +38,7 @@ struct Creation {
   using Item = Asked::CreatableTopic;
   using Row = Answer::CreatableTopicResult;
   static constexpr bool undone = true;  // at home when the other cluster refuses
+  static constexpr Version first_with_trial = 1;
   static auto& items(Asked& asked) { return asked.topics; }
   static auto& rows(Answer& answer) { return answer.topics; }
   static const std::string& name(const Item& item) { return item.name; }
@@ -61,6 +62,7 @@ struct Extension {
   using Item = Asked::CreatePartitionsTopic;
   using Row = Answer::CreatePartitionsTopicResult;
   static constexpr bool undone = false;
+  static constexpr Version first_with_trial = 0;
   static auto& items(Asked& asked) { return asked.topics; }
   static auto& rows(Answer& answer) { return answer.results; }
   static const std::string& name(const Item& item) { return item.name; }
@@ -83,6 +85,7 @@ struct Configuration {
   using Item = typename Asked::AlterConfigsResource;
   using Row = typename Answer::AlterConfigsResourceResponse;
   static constexpr bool undone = false;
+  static constexpr Version first_with_trial = 0;
   static auto& items(Asked& asked) { return asked.resources; }
   static auto& rows(Answer& answer) { return answer.responses; }
   static const std::string& name(const Item& item) { return item.resource_name; }
@@ -248,7 +251,14 @@ Task<> change(SessionCore& core, Request& request) {
   std::array<RowsByName<Api>, 2> tried;
   const Cluster order[] = {home, other(home)};
   for (const Cluster c : order) {
-    auto rows = co_await ask_there<Api>(core, request, c, trial);
+    std::optional<RowsByName<Api>> rows;
+    if (request.version() >= Api::first_with_trial) {
+      rows = co_await ask_there<Api>(core, request, c, trial);
+    } else {
+      rows.emplace();
+      for (const auto& item : Api::items(trial))
+        rows->emplace(Api::name(item), row_of<Api>(item, ErrorCode::NONE, std::nullopt));
+    }
     if (!rows) co_return core.reply_error(request, ErrorCode::REQUEST_TIMED_OUT);
     tried[index_of(c)] = std::move(*rows);
   }

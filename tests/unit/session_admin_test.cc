@@ -81,7 +81,8 @@ struct Administration : testing::Test {
   DeleteTopicsResponse remove(std::vector<std::string> names) {
     return ask<DeleteTopicsRequest, DeleteTopicsResponse>({.topic_names = std::move(names)}, 5);
   }
-  CreateTopicsResponse create(std::vector<std::pair<std::string, int>> topics, bool validate_only = false) {
+  CreateTopicsResponse create(std::vector<std::pair<std::string, int>> topics, bool validate_only = false,
+                              Version version = 7) {
     CreateTopicsRequest request;
     request.validate_only = validate_only;
     for (const auto& [name, partitions] : topics) {
@@ -90,7 +91,7 @@ struct Administration : testing::Test {
       topic.num_partitions = partitions;
       topic.replication_factor = 1;
     }
-    return ask<CreateTopicsRequest, CreateTopicsResponse>(request, 7);
+    return ask<CreateTopicsRequest, CreateTopicsResponse>(request, version);
   }
   CreatePartitionsResponse extend(std::vector<std::pair<std::string, int>> topics) {
     CreatePartitionsRequest request;
@@ -314,6 +315,26 @@ TEST_F(OtherControlTopics, AreNotTakenFromClients) {
   EXPECT_EQ(errors(answer.responses), (Errors{100}));
   EXPECT_EQ(where("xo_state"), "sourcetarget");
   EXPECT_EQ(asked, (std::array<int, 2>{}));
+}
+
+struct AdministrationOfOldClusters : Administration {
+  void SetUp() override {
+    for (const Cluster c : both_clusters) {
+      sim::ClusterOptions options = world.cluster(c).options();
+      options.release = sim::KafkaRelease::v2_8;
+      options.versions[ApiKey::CreateTopics] = {0, 7};
+      world.clients[index_of(c)] = sim::ClusterClient(options);
+    }
+    Administration::SetUp();
+  }
+};
+
+// The first version of the request knows no trial: what is meant as one would be the deed, and then stand in its way.
+TEST_F(AdministrationOfOldClusters, ACreationThatCannotBeTriedIsDoneOnce) {
+  const auto answer = create({{"made", 2}}, false, 0);
+  ASSERT_EQ(answer.topics.size(), 1u);
+  EXPECT_EQ(answer.topics[0].error_code, 0);
+  for (const Cluster c : both_clusters) EXPECT_EQ(partitions(c, "made"), 2);
 }
 
 }  // namespace
