@@ -71,7 +71,7 @@ bool has_valid_crc(BytesView batch);
 
 // Builds an uncompressed v2 batch; used by tests, the embedded cluster and probes.
 struct PlainRecord {
-  std::int64_t timestamp = 0;
+  std::int64_t timestamp = -1;  // ms since 1970; -1: none, and retention goes by the age of the broker's file
   std::optional<Bytes> key;
   std::optional<Bytes> value;
 };

@@ -123,7 +123,8 @@ class Controller::Impl {
     Offset next = -1;  // to be read; -1: from the start
     Offset own = -1;   // this proxy's first heartbeat that was not read back yet
     Millis own_sent_at = -1;
-    Millis read_at = -1;  // every heartbeat sent until then was read; -1: what stood there at start was not
+    bool caught_up = false;  // what stood there at start, or since the log was cut, was read
+    Millis read_at = -1;     // every heartbeat sent until then was read; -1: what stood there at start was not
   };
   struct OtherProxy {
     Millis heard_at = -1;
@@ -132,6 +133,7 @@ class Controller::Impl {
   Task<> keep_lease(Cluster cluster);
   Task<bool> beat(Cluster cluster);
   Task<> read_others(Cluster cluster);
+  void read_anew(Cluster cluster);
   void read_heartbeats(const protocol::FetchResponse& answer, Cluster cluster);
   void note_heartbeat(const std::string& proxy_id, bool new_one);
   Task<> recreate_leases(Cluster cluster);

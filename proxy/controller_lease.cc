@@ -29,7 +29,7 @@ constexpr Millis answer_ms = 2'000;
 constexpr std::int64_t earliest = -2;
 
 Bytes heartbeat_request(const ControllerOptions& options, Version version, Bytes& batch) {
-  PlainRecord record;
+  PlainRecord record;  // without a time: one of another clock would let retention delete it at once, or never
   record.key = options.proxy_id;
   record.value = boost::json::serialize(boost::json::object{{"v", 1}, {"proxy", options.proxy_id}});
   batch = build_batch({record});
@@ -76,7 +76,7 @@ Task<> Controller::Impl::keep_lease(Cluster cluster) {
     const bool written = co_await beat(cluster);
     if (written) co_await read_others(cluster);
     if (!written) co_await recreate_leases(cluster);
-    const bool behind = leases_[index_of(cluster)].read_at < 0;
+    const bool behind = !leases_[index_of(cluster)].caught_up;
     Until due(
         *this, [] { return false; }, now_ + (behind ? again_ms : heartbeat_ms));
     co_await due;
@@ -135,7 +135,7 @@ Task<bool> Controller::Impl::beat(Cluster cluster) {
   lease_until_[index_of(cluster)] = sent_at + lease_ms;
   publish();
   LeaseLog& log = leases_[index_of(cluster)];
-  if (row.base_offset < log.own) log = LeaseLog{};  // another log than before
+  if (row.base_offset < log.own) read_anew(cluster);
   if (log.own < 0) {
     log.own = row.base_offset;
     log.own_sent_at = sent_at;
@@ -168,26 +168,32 @@ Task<> Controller::Impl::read_others(Cluster cluster) {
   }
 }
 
+// The log was cut, or made anew: all that is there is read again, as at start. What was read until now stays read.
+void Controller::Impl::read_anew(Cluster cluster) {
+  LeaseLog& log = leases_[index_of(cluster)];
+  io_.log("warn", "heartbeats_read_anew",
+          {{"cluster", std::string(to_string(cluster))}, {"offset", std::to_string(log.next)}});
+  const Millis read_at = log.read_at;
+  log = LeaseLog{};
+  log.read_at = read_at;
+}
+
 void Controller::Impl::read_heartbeats(const FetchResponse& answer, Cluster cluster) {
   LeaseLog& log = leases_[index_of(cluster)];
   if (answer.responses.empty() || answer.responses[0].partitions.empty()) return;
   const auto& data = answer.responses[0].partitions[0];
-  // The log was cut, or made anew: all that is there is read again, as at start.
-  if (data.error_code == static_cast<std::int16_t>(ErrorCode::OFFSET_OUT_OF_RANGE)) {
-    io_.log("warn", "heartbeats_read_anew",
-            {{"cluster", std::string(to_string(cluster))}, {"offset", std::to_string(log.next)}});
-    log = LeaseLog{};
-  }
+  if (data.error_code == static_cast<std::int16_t>(ErrorCode::OFFSET_OUT_OF_RANGE)) read_anew(cluster);
   if (data.error_code != 0 || !data.records) return;
   for (BatchCursor cursor{*data.records}; cursor.load(); cursor.advance()) {
     log.next = std::max(log.next, cursor.header.last_offset() + 1);
     const auto records = read_plain_records(data.records->substr(cursor.at, cursor.header.total_bytes()));
     if (!records) continue;
     for (const PlainRecord& record : *records) {
-      if (record.key && *record.key != options_.proxy_id) note_heartbeat(*record.key, log.read_at >= 0);
+      if (record.key && *record.key != options_.proxy_id) note_heartbeat(*record.key, log.caught_up);
     }
   }
   if (log.next <= log.own) return;
+  log.caught_up = true;
   log.read_at = std::exchange(log.own_sent_at, -1);
   log.own = -1;
 }

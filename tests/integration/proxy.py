@@ -94,6 +94,14 @@ class Proxy:
             raise FlipFailed(f"{direction} answered {code}: {_why(report)}")
         return report
 
+    def log_size(self):
+        return os.path.getsize(self.log)
+
+    def log_since(self, position):
+        with open(self.log, errors="replace") as log:
+            log.seek(position)
+            return log.read()
+
     def resident_mib(self):
         with open(f"/proc/{self.child.pid}/status") as status:
             return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmRSS"))

@@ -128,3 +128,14 @@ def scenario_one_client_talks_to_both_routes(lab, settings):
         assert native.log(lab.bootstrap, topic) == native.log(cluster.bootstrap, topic)
     lab.flip("rollback", route="span")
     assert lab.proxy.call("DELETE", "/v1/routes/span")[0] in (200, 204)
+
+
+def scenario_heartbeats_outlive_retention(lab, settings):
+    """The labs' brokers check retention every second: what the proxies tell each other is not theirs to delete yet."""
+    lab.bring_home("source")
+    position = lab.proxy.log_size()
+    for _ in range(8):
+        time.sleep(1)
+        code, report = lab.proxy.call("POST", "/v1/routes/default/cutover?dry_run=true")
+        assert code == 200, (code, report.get("error"), [gate for gate in report.get("gates", []) if not gate["ok"]])
+    assert "heartbeats_read_anew" not in lab.proxy.log_since(position)

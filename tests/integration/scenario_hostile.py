@@ -29,12 +29,6 @@ def _closed_by_peer(link):
         return False
 
 
-def _log_since(lab, position):
-    with open(lab.proxy.log, errors="replace") as log:
-        log.seek(position)
-        return log.read()
-
-
 @contextmanager
 def _others_unaffected(lab, flip=True):
     """A Java client works through the attack and a flip in the middle of it; memory stays bounded."""
@@ -66,7 +60,7 @@ def scenario_idle_connections(lab, settings):
 def scenario_huge_frame_length(lab, settings):
     """A length of 100 MiB is within a broker's own limit: accepted, but memory is only taken for bytes that came."""
     with ExitStack() as links, _others_unaffected(lab):
-        position = os.path.getsize(lab.proxy.log)
+        position = lab.proxy.log_size()
         for length in (100 << 20, (100 << 20) + 1, 0x7FFFFFFF, -1, -0x80000000):
             for _ in range(20):
                 link = links.enter_context(_connect(lab))
@@ -74,7 +68,7 @@ def scenario_huge_frame_length(lab, settings):
                 if not 0 <= length <= 100 << 20:
                     assert _closed_by_peer(link), f"a frame of {length} bytes was not refused"
         process.wait_until(
-            "the log to tell why connections were closed", lambda: "frame length" in _log_since(lab, position), 5
+            "the log to tell why connections were closed", lambda: "frame length" in lab.proxy.log_since(position), 5
         )
 
 
@@ -97,7 +91,7 @@ def scenario_real_huge_frames(lab, settings):
 
 def scenario_garbage(lab, settings):
     with ExitStack() as links, _others_unaffected(lab):
-        position = os.path.getsize(lab.proxy.log)
+        position = lab.proxy.log_size()
         for _ in range(50):
             link = links.enter_context(_connect(lab))
             try:
@@ -121,7 +115,7 @@ def scenario_garbage(lab, settings):
             link.sendall(struct.pack(">i", len(body)) + body)
             link.shutdown(socket.SHUT_WR)
             assert _closed_by_peer(link)
-        assert _log_since(lab, position), "the log says nothing of it"
+        assert lab.proxy.log_since(position), "the log says nothing of it"
 
 
 def scenario_half_open_client(lab, settings):

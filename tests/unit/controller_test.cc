@@ -327,6 +327,36 @@ TEST_F(OtherProxies, ALeasesLogThatWasCutIsReadOn) {
   expect_red("stop b-1");
 }
 
+// Brokers check retention between the flip's question and the judgement of its gates.
+TEST_F(OtherProxies, WhatWasReadBeforeACutStaysRead) {
+  world.start("a-1");
+  world.run(5'000);
+  world.instead = [](Cluster, NodeId, ApiKey api, Version, BytesView) -> std::optional<Bytes> {
+    return api == ApiKey::ListOffsets ? std::optional(Bytes("?")) : std::nullopt;
+  };
+  world.beat("b-1");
+  for (const Cluster c : both_clusters) {
+    const Offset end = world.cluster(c).partition(world.leases_topic, 0)->log->end();
+    world.cluster(c).set_log_start(world.leases_topic, 0, end);
+  }
+  world.run(5'000);
+  EXPECT_TRUE(world.logged("heartbeats_read_anew"));
+  EXPECT_EQ(gate_within(10), "");
+  world.run(10'000);
+  expect_red("source cluster were not read for", 12'000);
+}
+
+// Retention goes by the time of the records: one of 1970 is deleted by the broker's next check.
+TEST_F(OtherProxies, HeartbeatsHaveNoTime) {
+  world.start("a-1");
+  world.run(5'000);
+  for (const Cluster c : both_clusters) {
+    const auto& log = *world.cluster(c).partition(world.leases_topic, 0)->log;
+    ASSERT_GT(log.end(), 0);
+    EXPECT_EQ(log.batches().back().header.max_timestamp, -1);
+  }
+}
+
 TEST_F(OtherProxies, ALeasesTopicThatWasDeletedIsMadeAnew) {
   world.start("a-1");
   world.run(5'000);
