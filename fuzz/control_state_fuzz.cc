@@ -32,7 +32,7 @@ void run(protocol::BytesView input) {
   for (const auto& [id, route] : merged.routes) require(route.id == id, "routes stand under their ids");
 
   ControlLog again;
-  const auto parts = control_record::topic_parts("parts", log.state().topics);
+  const auto parts = control_record::parts("parts", log.state().topics, log.state().bindings);
   for (const Bytes& part : parts) again.fold(next++, part);
   again.fold(next, control_record::snapshot({"snapshot", -1, "fuzz"}, log.state(), "parts", parts.size()));
   require(again.last_accepted() == next, "what was folded can be written down");

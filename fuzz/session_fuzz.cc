@@ -53,6 +53,7 @@ class Driver : public proxy::SessionIo {
   void close_upstream(proxy::UpstreamId id) override { upstreams.erase(id); }
   void arm_timer(proxy::Millis) override {}
   void want_image(Cluster, proxy::Millis) override {}
+  void want_binding(const proxy::WantedBinding&) override {}
   void want_predecessors(std::uint64_t wait, Cluster, std::string_view, proxy::Millis) override { waiting = wait; }
 
   std::uint64_t waiting = 0;

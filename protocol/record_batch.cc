@@ -16,6 +16,7 @@ constexpr std::size_t magic_at = 16;
 constexpr std::size_t crc_at = 17;
 constexpr std::size_t attributes_at = 21;  // the checksum covers from here to the end
 constexpr std::size_t producer_id_at = 43;
+constexpr std::size_t producer_epoch_at = 51;
 constexpr std::size_t base_sequence_at = 53;
 
 constexpr std::size_t log_overhead_bytes = 12;  // offset and length, in every format
@@ -187,6 +188,11 @@ void patch_producer_id(char* batch, std::size_t batch_bytes, ProducerId id) {
   char after[sizeof id];
   store_int64(after, id);
   patch_checked(batch, batch_bytes, producer_id_at, BytesView(after, sizeof after));
+}
+
+void patch_producer_epoch(char* batch, std::size_t batch_bytes, ProducerEpoch epoch) {
+  const char after[sizeof epoch] = {static_cast<char>(epoch >> 8), static_cast<char>(epoch)};
+  patch_checked(batch, batch_bytes, producer_epoch_at, BytesView(after, sizeof after));
 }
 
 void patch_base_sequence(char* batch, std::size_t batch_bytes, std::int32_t sequence) {

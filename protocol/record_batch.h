@@ -64,6 +64,7 @@ void patch_leader_epoch(char* batch, LeaderEpoch epoch);
 // The producer id lies inside the checksum: the new CRC-32C is computed from the change and the length alone.
 // `batch_bytes` is the whole batch's size.
 void patch_producer_id(char* batch, std::size_t batch_bytes, ProducerId id);
+void patch_producer_epoch(char* batch, std::size_t batch_bytes, ProducerEpoch epoch);
 void patch_base_sequence(char* batch, std::size_t batch_bytes, std::int32_t sequence);
 
 // Whether the checksum fits the bytes of a complete v2 batch.

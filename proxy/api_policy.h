@@ -14,12 +14,14 @@ enum class Treatment : std::uint8_t {
   offset_for_leader_epoch,
   delete_records,
   describe_producers,
-  coordinator,  // forwarded to the groups' home, ids and offsets mapped
-  broker_list,  // each broker answers for its own; brokers of the other cluster have none
-  forward,      // to any broker of the groups' home
-  configs,      // by resource: topics at their home, brokers by id
-  mirror,       // done on both clusters, or refused
-  refuse,       // not announced
+  coordinator,        // forwarded to the groups' home, ids and offsets mapped
+  transaction,        // asked of the transactional id's home under the names there
+  list_groups,        // each broker answers for its own; brokers of the other cluster have none
+  list_transactions,  // each broker answers for its own
+  forward,            // to any broker of the groups' home
+  configs,            // by resource: topics at their home, brokers by id
+  mirror,             // done on both clusters, or refused
+  refuse,             // not announced
 };
 
 struct ApiPolicy {
@@ -53,7 +55,6 @@ constexpr ApiPolicy policy_of(ApiKey api) {
     case OffsetCommit:
     case OffsetFetch:
     case OffsetDelete:
-    case TxnOffsetCommit:
     case JoinGroup:
     case Heartbeat:
     case LeaveGroup:
@@ -62,17 +63,22 @@ constexpr ApiPolicy policy_of(ApiKey api) {
     case DeleteGroups:
     case ConsumerGroupHeartbeat:
     case ConsumerGroupDescribe:
-    case InitProducerId:
+      return {coordinator};
+    case TxnOffsetCommit:
     case AddOffsetsToTxn:
     case EndTxn:
     case DescribeTransactions:
-      return {coordinator};
+      return {transaction};
+    // From version 6 it speaks of two-phase commit, which is off everywhere.
+    case InitProducerId:
+      return {transaction, 5};
     // From version 4 it is spoken between brokers only.
     case AddPartitionsToTxn:
-      return {coordinator, 3};
+      return {transaction, 3};
     case ListGroups:
+      return {list_groups};
     case ListTransactions:
-      return {broker_list};
+      return {list_transactions};
     case DescribeAcls:
     case DescribeClientQuotas:
     case DescribeUserScramCredentials:

@@ -104,6 +104,36 @@ void read_topics(const json::array& rows, std::map<std::string, TopicState>& top
   }
 }
 
+// --- bindings ---
+
+json::array binding_row(const std::string& id, const TransactionalBinding& b) {
+  return {id,           name_of(b.home),          b.generation, b.alias.id, b.alias.epoch, b.real.id,
+          b.real.epoch, static_cast<int>(b.ended)};
+}
+
+ProducerName producer_from(const json::value& id, const json::value& epoch) {
+  return {number<ProducerId>(id), number<ProducerEpoch>(epoch)};
+}
+
+void read_bindings(const json::object& body, Bindings& bindings) {
+  Bindings read;
+  const auto* ids = body.if_contains("transactional_ids");
+  for (const auto& v : ids ? ids->as_array() : json::array()) {
+    const json::array& row = v.as_array();
+    const int ended = number<int>(row.at(7));
+    if (ended < 0 || ended > static_cast<int>(LastEnd::aborted)) throw std::invalid_argument("ended");
+    read.ids[text(row.at(0))] = {cluster_from(row.at(1)), number<std::int32_t>(row.at(2)),
+                                 producer_from(row.at(3), row.at(4)), producer_from(row.at(5), row.at(6)),
+                                 static_cast<LastEnd>(ended)};
+  }
+  const auto* groups = body.if_contains("groups");
+  for (const auto& v : groups ? groups->as_array() : json::array()) {
+    const json::array& row = v.as_array();
+    read.groups[text(row.at(0))] = {cluster_from(row.at(1)), number<std::int32_t>(row.at(2))};
+  }
+  bindings.merge(read);
+}
+
 // A partition that no part spoke of would have no segment, and so no home.
 void require_complete(const std::map<std::string, TopicState>& topics) {
   for (const auto& [name, topic] : topics) {
@@ -304,6 +334,7 @@ void ControlState::merge(const ControlState& o) {
   for (const std::string& id : deleted_routes) routes.erase(id);
   routes_revision = std::max(routes_revision, o.routes_revision);
   take_topics(*this, o.topics);
+  bindings.merge(o.bindings);
 }
 
 void ControlLog::fold(Offset offset, BytesView record) {
@@ -318,7 +349,7 @@ void ControlLog::fold(Offset offset, BytesView record) {
     if (type == "part") {
       Parts& parts = parts_[text(body.at("parts"))];
       if (parts.first < 0) parts.first = offset;
-      parts.bodies[number<int>(body.at("n"))] = json::serialize(body.at("topics"));
+      parts.bodies[number<int>(body.at("n"))] = json::serialize(body);
       constexpr std::size_t kept = 64;  // of flips that were never committed
       if (parts_.size() > kept) {
         parts_.erase(std::min_element(parts_.begin(), parts_.end(),
@@ -336,13 +367,18 @@ void ControlLog::fold(Offset offset, BytesView record) {
     if (!follows) return;
 
     std::map<std::string, TopicState> topics;
+    Bindings bindings;
     Offset first_part = offset;
     if (const auto* named = body.if_contains("parts")) {
       const Parts parts = std::exchange(parts_[text(*named)], {});
       parts_.erase(text(*named));
       if (parts.bodies.size() != number<std::size_t>(body.at("part_count")))
         throw std::invalid_argument("parts missing");
-      for (const auto& [n, rows] : parts.bodies) read_topics(json::parse(rows).as_array(), topics);
+      for (const auto& [n, part] : parts.bodies) {
+        const json::value read = json::parse(part);
+        read_topics(read.at("topics").as_array(), topics);
+        read_bindings(read.as_object(), bindings);
+      }
       require_complete(topics);
       if (parts.first >= 0) first_part = parts.first;
     }
@@ -368,6 +404,7 @@ void ControlLog::fold(Offset offset, BytesView record) {
       if (known != state_.topics.end() && known->second.virtual_id == uuid_from(body.at("topic_id")))
         lose_history(known->second, cluster_from(body.at("cluster")));
     }
+    if (type != "snapshot") state_.bindings.merge(bindings);
     ++since_snapshot_;
     if (type == "snapshot") {
       ControlState read;
@@ -383,6 +420,7 @@ void ControlLog::fold(Offset offset, BytesView record) {
       }
       read_routes(body.at("routes").as_object(), read);
       read.topics = std::move(topics);
+      read.bindings = std::move(bindings);
       state_.merge(read);
       since_snapshot_ = 0;
       snapshot_from_ = first_part;
@@ -473,37 +511,81 @@ Bytes nothing(const Chain& chain) {
   return json::serialize(head(chain, "nothing"));
 }
 
-std::vector<Bytes> topic_parts(const std::string& parts_id, const std::map<std::string, TopicState>& topics) {
-  std::vector<Bytes> parts;
-  json::array rows;
-  std::size_t size = 0;
-  const auto flush = [&] {
-    json::object o{
-        {"v", format}, {"type", "part"}, {"parts", parts_id}, {"n", parts.size()}, {"topics", std::move(rows)}};
-    parts.push_back(json::serialize(o));
-    rows = json::array();
-    size = 0;
-  };
-  for (const auto& [name, topic] : topics) {
+namespace {
+
+// Collects rows until a part is full.
+class PartWriter {
+ public:
+  explicit PartWriter(std::string parts_id) : parts_id_(std::move(parts_id)) {}
+
+  void add_topic(const std::string& name, const TopicState& topic) {
     json::array partitions;
-    const auto close_topic = [&, &name = name, &topic = topic] {  // clang 14 captures no structured binding by itself
+    const auto close_topic = [&] {
       json::object row = topic_head(name, topic);
       row["partitions"] = std::move(partitions);
-      rows.push_back(std::move(row));
+      topics_.push_back(std::move(row));
       partitions = json::array();
     };
     for (std::size_t i = 0; i < topic.partitions.size(); ++i) {
       json::object row = partition_row(i, topic.partitions[i]);
-      size += json::serialize(row).size();
+      size_ += json::serialize(row).size();
       partitions.push_back(std::move(row));
-      if (size < part_bytes) continue;
+      if (size_ < part_bytes) continue;
       close_topic();
       flush();
     }
     close_topic();
   }
-  if (!rows.empty()) flush();
-  return parts;
+  void add_id(const std::string& id, const TransactionalBinding& binding) { add_row(ids_, binding_row(id, binding)); }
+  void add_group(const std::string& group, const GroupBinding& binding) {
+    add_row(groups_, {group, name_of(binding.home), binding.generation});
+  }
+  std::vector<Bytes> finish() {
+    if (!topics_.empty() || !ids_.empty() || !groups_.empty()) flush();
+    return std::move(parts_);
+  }
+
+ private:
+  void add_row(json::array& rows, json::array row) {
+    size_ += json::serialize(row).size();
+    rows.push_back(std::move(row));
+    if (size_ >= part_bytes) flush();
+  }
+  void flush() {
+    json::object o{{"v", format},
+                   {"type", "part"},
+                   {"parts", parts_id_},
+                   {"n", parts_.size()},
+                   {"topics", std::move(topics_)},
+                   {"transactional_ids", std::move(ids_)},
+                   {"groups", std::move(groups_)}};
+    parts_.push_back(json::serialize(o));
+    for (json::array* rows : {&topics_, &ids_, &groups_}) *rows = json::array();
+    size_ = 0;
+  }
+
+  std::string parts_id_;
+  std::vector<Bytes> parts_;
+  json::array topics_, ids_, groups_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace
+
+std::vector<Bytes> parts(const std::string& parts_id, const std::map<std::string, TopicState>& topics,
+                         const Bindings& bindings) {
+  PartWriter writer(parts_id);
+  for (const auto& [name, topic] : topics) writer.add_topic(name, topic);
+  for (const auto& [id, binding] : bindings.ids) writer.add_id(id, binding);
+  for (const auto& [group, binding] : bindings.groups) writer.add_group(group, binding);
+  return writer.finish();
+}
+
+Bytes bind(const Chain& chain, const std::string& parts_id, std::size_t count) {
+  json::object o = head(chain, "bind");
+  o["parts"] = parts_id;
+  o["part_count"] = count;
+  return json::serialize(o);
 }
 
 Bytes close(const Chain& chain, const RouteState& route, const std::string& parts_id, std::size_t parts) {

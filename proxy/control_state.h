@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "proxy/binding.h"
 #include "proxy/snapshot.h"
 
 namespace crossover::proxy {
@@ -59,6 +60,7 @@ struct ControlState {
   std::int64_t routes_revision = 0;
   std::set<std::string> deleted_routes;      // ids
   std::map<std::string, TopicState> topics;  // those that were ever flipped
+  Bindings bindings;
 
   ControlState();
   const RouteState* route(const std::string& name) const;
@@ -115,8 +117,11 @@ Bytes forget(const Chain&, const std::string& topic, const Uuid& virtual_id);
 // The topic is not any more on that cluster what the closed segments there were of.
 Bytes lost(const Chain&, const std::string& topic, const Uuid& virtual_id, Cluster);
 Bytes nothing(const Chain&);
-// Parts of a set of topics, to be appended in order; the chained record names `parts_id` and their number.
-std::vector<Bytes> topic_parts(const std::string& parts_id, const std::map<std::string, TopicState>& topics);
+// What is named besides: transactional ids and groups that moved by themselves.
+Bytes bind(const Chain&, const std::string& parts_id, std::size_t parts);
+// Parts of a set of topics and bindings, to be appended in order; the chained record names `parts_id` and their number.
+std::vector<Bytes> parts(const std::string& parts_id, const std::map<std::string, TopicState>& topics,
+                         const Bindings& bindings);
 Bytes close(const Chain&, const RouteState& route, const std::string& parts_id, std::size_t parts);
 Bytes open(const Chain&, const RouteState& route, const std::string& parts_id, std::size_t parts);
 // The folded state as one: head, then parts of its topics.

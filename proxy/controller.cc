@@ -25,6 +25,7 @@ void Controller::Impl::start(Millis now) {
   spawn(watch_strangers());
   for (const Cluster c : both_clusters) spawn(claim(c));
   spawn(finish_open_flips());
+  spawn(bind_wanted());
   settle();
 }
 
@@ -75,6 +76,8 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
   for (const auto& [key, at] : report.unknown_outcome_at)
     unknown_outcome_at_[key] = std::max(unknown_outcome_at_[key], at);
   for (const auto& [id, at] : report.transactional_ids) note_seen(transactional_ids_, id, at);
+  for (const auto& [id, topics] : report.coupled_topics) coupled_topics_[id].insert(topics.begin(), topics.end());
+  view.commits_in_flight = report.commits_in_flight;
   constexpr std::size_t remembered = 100'000;
   if (hold_times_.size() < remembered)
     hold_times_.insert(hold_times_.end(), report.hold_times_ms.begin(), report.hold_times_ms.end());
@@ -84,6 +87,12 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
 void Controller::Impl::on_want_image(Cluster cluster, Millis not_before, Millis now) {
   now_ = now;
   wanted_at_[index_of(cluster)] = std::max(wanted_at_[index_of(cluster)], not_before);
+  settle();
+}
+
+void Controller::Impl::on_want_binding(const WantedBinding& wanted, Millis now) {
+  now_ = now;
+  wanted_bindings_.insert(wanted);
   settle();
 }
 
@@ -133,6 +142,8 @@ Controller::Impl::Pending Controller::Impl::ask(Cluster cluster, NodeId node, Ap
 void Controller::Impl::refold() {
   ControlState together = logs_[0].state();
   together.merge(logs_[1].state());
+  if (bindings_->ids != together.bindings.ids || bindings_->groups != together.bindings.groups)
+    bindings_ = std::make_shared<const Bindings>(together.bindings);
   state_ = std::move(together);
   topics_changed_ = true;
 }
@@ -397,6 +408,9 @@ void Controller::on_control_caught_up(Cluster c, Millis now) {
 }
 void Controller::on_worker_report(const WorkerReport& report, Millis now) {
   impl_->on_worker_report(report, now);
+}
+void Controller::on_want_binding(const WantedBinding& wanted, Millis now) {
+  impl_->on_want_binding(wanted, now);
 }
 void Controller::on_want_image(Cluster c, Millis not_before, Millis now) {
   impl_->on_want_image(c, not_before, now);

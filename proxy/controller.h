@@ -46,6 +46,7 @@ struct ControllerOptions {
   Millis refresh_ms = 1'000;      // image refresh when nobody asks
   Millis hold_budget_ms = 3'500;  // fence to flip record, after which a flip is abandoned
   Millis drain_timeout_ms = 3'000;
+  Millis transactions_ms = 10'000;  // how long a flip waits for open transactions to end
   // How long a process of this host that stopped beating before this one's start is waited for; below 0: not at all.
   Millis predecessor_ms = 5'000;
   std::int32_t control_replication = 0;  // of the proxy's own topics; 0: three, or as many as there are brokers
@@ -64,7 +65,9 @@ struct WorkerReport {
   std::vector<Route> routes;
   std::vector<std::pair<std::pair<DefinedRoute, Cluster>, Millis>> unknown_outcome_at;
   std::vector<Millis> hold_times_ms;
-  std::map<std::string, Millis> transactional_ids;  // when this worker's sessions saw each last
+  std::map<std::string, Millis> transactional_ids;              // when this worker's sessions saw each last
+  std::map<std::string, std::set<std::string>> coupled_topics;  // by transactional id
+  std::map<std::string, std::int64_t> commits_in_flight;        // by group
 };
 
 struct Gate {
@@ -122,6 +125,7 @@ class Controller {
   void on_control_caught_up(Cluster cluster, Millis now);
   void on_worker_report(const WorkerReport& report, Millis now);
   void on_want_image(Cluster cluster, Millis not_before, Millis now);
+  void on_want_binding(const WantedBinding& wanted, Millis now);
   void on_timer(Millis now);
 
   using FlipDone = std::function<void(FlipReport)>;

@@ -5,6 +5,8 @@
 #include <set>
 
 #include "protocol/codec.h"
+#include "protocol/messages_group.h"
+#include "protocol/messages_transaction.h"
 #include "proxy/control_state.h"
 #include "proxy/controller.h"
 #include "proxy/session.h"
@@ -33,6 +35,7 @@ class Controller::Impl {
   void on_control_caught_up(Cluster cluster, Millis now);
   void on_worker_report(const WorkerReport& report, Millis now);
   void on_want_image(Cluster cluster, Millis not_before, Millis now);
+  void on_want_binding(const WantedBinding& wanted, Millis now);
   void on_timer(Millis now);
   void flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now);
   void define_route(RouteDefinition definition, Done done, Millis now);
@@ -169,6 +172,30 @@ class Controller::Impl {
   LeaderEpoch epoch_at_fence(const RouteState& route, const std::string& topic, std::size_t partition) const;
   bool made_anew(const std::string& name, const TopicState& topic, Cluster c) const;
 
+  // --- transactional ids, and groups' offsets (controller_bindings.cc) ---
+  // What a coordinator says of a transactional id.
+  struct KnownId {
+    ProducerName name;
+    std::string state;  // empty: it knows none of that name
+    std::int32_t timeout_ms = 0;
+    std::vector<std::string> topics;  // of its open transaction
+    bool open() const { return state == "Ongoing" || state.starts_with("Prepare"); }
+  };
+  using KnownIds = std::map<std::string, KnownId>;
+  Task<std::map<std::string, NodeId>> coordinators(Cluster cluster, std::int8_t kind, std::vector<std::string> names);
+  Task<std::optional<std::vector<std::string>>> listed_ids(Cluster cluster);
+  Task<std::optional<KnownIds>> describe_ids(Cluster cluster, std::vector<std::string> ids);
+  Task<bool> initialise_ids(Cluster to, const KnownIds& ids, std::map<std::string, ProducerName>& names,
+                            std::string& problem);
+  TransactionalBinding moved(const std::string& id, const KnownId& known, ProducerName real, Cluster to) const;
+  Task<> bind_wanted();
+  Task<> move_ids(std::vector<std::string> ids, Cluster to);
+  Task<> move_offsets(std::string group, Cluster to);
+  Task<bool> copy_offsets(std::string group, Cluster from, Cluster to, Millis deadline);
+  Task<bool> write_offsets(std::string group, Cluster to, protocol::OffsetCommitRequest commits);
+  Task<bool> write_offsets_in_transaction(std::string group, Cluster to, protocol::OffsetCommitRequest commits);
+  Task<bool> record_bindings(Bindings moved, Cluster log);
+
   // --- flips (controller_flip.cc, controller_gates.cc) ---
   struct Flip {
     RouteState route;              // as before
@@ -186,7 +213,10 @@ class Controller::Impl {
       std::shared_ptr<ProducerTable> producers;
     };
     std::vector<Place> places;
-    std::map<std::string, TopicState> topics;  // as after
+    std::map<std::string, TopicState> topics;   // as after
+    std::map<std::string, KnownId> ids;         // that move along
+    std::map<std::string, ProducerName> names;  // which the new home has given them
+    Bindings bindings;                          // as after
   };
   Task<> run_flip(std::string route, Cluster to, bool dry_run, FlipDone done);
   Task<bool> prepare(Flip& flip);
@@ -195,6 +225,8 @@ class Controller::Impl {
   Task<> history_gate(Flip& flip);
   const Segment* last_history(const Flip& flip, const Flip::Place& place) const;
   Task<> transaction_gate(Flip& flip);
+  void coupling_gate(Flip& flip);
+  bool belongs(const Flip& flip, const std::string& transactional_id) const;
   Task<> keep_tombstones(Flip& flip);
   Task<std::optional<std::set<std::string>>> forgetful_topics(Cluster cluster, const std::set<std::string>& topics);
   Task<bool> raise_delete_retention(Cluster cluster, const std::set<std::string>& topics);
@@ -203,7 +235,13 @@ class Controller::Impl {
   bool taken(std::uint64_t revision) const;  // every worker's sessions have that snapshot
   // And none of them has any more of that which may concern the route.
   bool none_left(const std::string& route, std::uint64_t revision, std::int64_t RouteLoad::*load) const;
+  Task<bool> brake(Flip& flip, Millis deadline);
+  Task<bool> none_open(Flip& flip, Millis deadline);
+  Task<bool> ids_at_rest(Flip& flip, bool& again);
   Task<bool> fence_and_drain(Flip& flip);
+  std::optional<std::pair<ProducerId, ProducerEntry>> virtual_state(
+      const Flip& flip, const PartitionView& view,
+      const protocol::DescribeProducersResponse::ProducerState& producer) const;
   Task<bool> same_places(Flip& flip);
   Task<bool> boundary(Flip& flip, Millis deadline);
   Task<bool> log_ends(Flip& flip, bool old_side, std::int32_t replica, std::vector<Offset>& ends);
@@ -256,14 +294,20 @@ class Controller::Impl {
   struct WorkerView {
     std::uint64_t revision = 0;
     std::map<DefinedRoute, RouteLoad> routes;
+    std::map<std::string, std::int64_t> commits_in_flight;
   };
   std::vector<WorkerView> workers_;
   std::map<std::pair<DefinedRoute, Cluster>, Millis> unknown_outcome_at_;
   bool defining_ = false;  // a record of definitions is on its way
   std::vector<Millis> hold_times_;
-  SeenIds transactional_ids_;                               // when clients of this proxy used each last
-  std::map<std::string, std::string> running_step_;         // by route id, while a flip runs
-  std::map<std::string, std::vector<FlipReport>> history_;  // by route id
+  std::shared_ptr<const Bindings> bindings_ = std::make_shared<const Bindings>();  // of state_
+  std::set<WantedBinding> wanted_bindings_;
+  std::set<std::string> moving_groups_;
+  bool moving_ = false;                                          // a flip, or another move, has ids under way
+  std::map<std::string, std::set<std::string>> coupled_topics_;  // by transactional id
+  SeenIds transactional_ids_;                                    // when clients of this proxy used each last
+  std::map<std::string, std::string> running_step_;              // by route id, while a flip runs
+  std::map<std::string, std::vector<FlipReport>> history_;       // by route id
   std::vector<Stranger> strangers_;
   std::array<std::optional<std::set<std::string>>, 2> topics_at_start_;
   std::map<std::pair<std::string, PartitionIndex>, Offset> first_ends_;  // where no segment says what to expect

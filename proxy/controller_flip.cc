@@ -1,7 +1,7 @@
 // A flip, step by step (design, section 2):
 //
-//   prepare -> fence -> drain -> boundary -> record (commit point) -> open -> release
-//        \________\________\________/  any failure: the fence is lifted, nothing happened
+//   prepare -> brake -> fence -> drain -> boundary -> record (commit point) -> open -> release
+//        \________\________\________\________/  any failure: the fence is lifted, nothing happened
 //
 // After the record only forward: whoever finds a route closed and not opened opens it (finish_open_flips).
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "protocol/messages.h"
 #include "proxy/controller_core.h"
 #include "proxy/producer_id.h"
+#include "proxy/producer_order.h"
 
 namespace crossover::proxy {
 
@@ -95,8 +96,26 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
   }
   io_.log("info", "flip_started", {{"route", route_name}, {"to", std::string(to_string(to))}});
   hold_times_.clear();
-  const Millis deadline = now_ + options_.hold_budget_ms;
-  bool ok = co_await fence_and_drain(flip);
+  {
+    Until free(
+        *this, [this] { return !moving_; }, now_ + options_.transactions_ms);
+    co_await free;
+  }
+  moving_ = true;
+  const Millis transactions_deadline = now_ + options_.transactions_ms;
+  bool ok = co_await brake(flip, transactions_deadline);
+  Millis deadline = 0;
+  for (bool again = ok; again;) {
+    deadline = now_ + options_.hold_budget_ms;
+    ok = co_await fence_and_drain(flip);
+    again = false;
+    if (ok) ok = co_await ids_at_rest(flip, again);
+    if (!again) continue;
+    // One began between the look at all of them and the fence: it goes on.
+    set_phase(flip.route.id, RoutePhase::braking);
+    ok = co_await none_open(flip, transactions_deadline);
+    again = ok;
+  }
   if (ok) ok = co_await boundary(flip, deadline);
   if (ok) {
     splice(flip);
@@ -110,6 +129,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
     flip.report.result = "done";
     flip.report.generation = flip.route.generation + 1;
   }
+  moving_ = false;
   conclude(flip);
   done(flip.report);
 }
@@ -180,6 +200,93 @@ void Controller::Impl::find_places(Flip& flip) {
   }
 }
 
+// --- brake ---
+
+// Whether a transactional id moves with the route: it writes to its topics, as far as is known here. The others move
+// when they next begin a transaction.
+bool Controller::Impl::belongs(const Flip& flip, const std::string& transactional_id) const {
+  if (state_.bindings.home_of(transactional_id) != flip.from) return false;
+  const auto coupled = coupled_topics_.find(transactional_id);
+  if (coupled == coupled_topics_.end() || coupled->second.empty()) return flip.route.name == default_route;
+  return std::any_of(coupled->second.begin(), coupled->second.end(),
+                     [this, &flip](const std::string& topic) { return state_.route_of(topic).id == flip.route.id; });
+}
+
+// What would begin a transaction is held until those that are open have ended; everything else flows.
+Task<bool> Controller::Impl::brake(Flip& flip, Millis deadline) {
+  if (!version_of(flip.from, ApiKey::DescribeTransactions, {0, 0})) co_return true;  // the gate has judged
+  auto listed = co_await listed_ids(flip.from);
+  if (listed && listed->empty() && transactional_ids_.empty()) co_return true;
+  begin_step(flip, "brake");
+  set_phase(flip.route.id, RoutePhase::braking);
+  const std::uint64_t revision = revision_;
+  {
+    Until braked(
+        *this, [this, revision] { return taken(revision); }, deadline);
+    const bool all = co_await braked;
+    if (!all) {
+      fail(flip, "a worker did not take the brake in time");
+      co_return false;
+    }
+  }
+  const bool ended = co_await none_open(flip, deadline);
+  if (ended) io_.passed("brake");
+  co_return ended;
+}
+
+// Waits for the end of the route's open transactions, and lets the new home know the ids that move.
+Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
+  for (;;) {
+    std::vector<std::string> open;
+    const auto listed = co_await listed_ids(flip.from);
+    auto known = listed ? co_await describe_ids(flip.from, *listed) : std::nullopt;
+    if (known) {
+      flip.ids.clear();
+      for (auto& [id, is] : *known) {
+        const bool writes_here = std::any_of(is.topics.begin(), is.topics.end(), [this, &flip](const auto& topic) {
+          const TopicView* view = snapshot_->topic(topic);
+          return !view || view->internal || state_.route_of(topic).id == flip.route.id;
+        });
+        if (is.open() && (writes_here || is.topics.empty() || belongs(flip, id)))
+          open.push_back(id + " (producer " + std::to_string(is.name.id) + ", " + is.state + ")");
+        if (belongs(flip, id)) flip.ids[id] = is;
+      }
+    }
+    if (known && open.empty()) break;
+    if (now_ >= deadline) {
+      fail(flip, known ? "transactions did not end in time: " + some_of(open) +
+                             "; nothing was changed. Let them end, or abort them (kafka-transactions.sh), and try again"
+                       : "not every coordinator of the " + std::string(to_string(flip.from)) +
+                             " cluster described its transactions");
+      co_return false;
+    }
+    Until pause(
+        *this, [] { return false; }, now_ + 20);
+    co_await pause;
+  }
+  std::string problem;
+  const bool initialised = co_await initialise_ids(flip.to, flip.ids, flip.names, problem);
+  if (!initialised) fail(flip, problem);
+  co_return initialised;
+}
+
+// Under the fence nothing can begin any more: what the coordinators say now holds until the release.
+Task<bool> Controller::Impl::ids_at_rest(Flip& flip, bool& again) {
+  std::vector<std::string> ids;
+  for (const auto& [id, known] : flip.ids) ids.push_back(id);
+  if (ids.empty()) co_return true;
+  auto known = co_await describe_ids(flip.from, ids);
+  if (!known) {
+    fail(flip, "not every coordinator described its transactions under the fence");
+    co_return false;
+  }
+  again = std::any_of(known->begin(), known->end(), [](const auto& entry) { return entry.second.open(); });
+  if (again) co_return false;
+  flip.ids = std::move(*known);
+  for (const auto& [id, is] : flip.ids) flip.bindings.ids[id] = moved(id, is, flip.names.at(id), flip.to);
+  co_return true;
+}
+
 // --- fence, drain ---
 
 bool Controller::Impl::taken(std::uint64_t revision) const {
@@ -244,6 +351,8 @@ Task<bool> Controller::Impl::log_ends(Flip& flip, bool old_side, std::int32_t re
   for (const auto& [leader, at] : by_leader) {
     ListOffsetsRequest ask_body;
     ask_body.replica_id = replica;
+    // A transaction that is open keeps the last stable offset back.
+    ask_body.isolation_level = replica == consumer_replica ? 1 : 0;
     for (const std::size_t i : at) {
       const Flip::Place& place = flip.places[i];
       if (ask_body.topics.empty() || ask_body.topics.back().name != place.topic)
@@ -281,6 +390,29 @@ Task<bool> Controller::Impl::log_ends(Flip& flip, bool old_side, std::int32_t re
     }
   }
   co_return true;
+}
+
+// nullopt: written in another segment, or not through a proxy, or nothing of it counts any more.
+std::optional<std::pair<ProducerId, ProducerEntry>> Controller::Impl::virtual_state(
+    const Flip& flip, const PartitionView& view, const DescribeProducersResponse::ProducerState& producer) const {
+  if (producer.last_sequence < 0) return std::nullopt;
+  const std::int32_t generation = view.log.open_segment().generation;
+  const ProducerName on_cluster{producer.producer_id, static_cast<ProducerEpoch>(producer.producer_epoch)};
+  ProducerEntry entry{on_cluster.epoch, producer.last_sequence, generation};
+  const auto owner = std::find_if(flip.ids.begin(), flip.ids.end(),
+                                  [&on_cluster](const auto& known) { return known.second.name.id == on_cluster.id; });
+  if (owner == flip.ids.end()) {
+    const auto id = virtual_from_wire(on_cluster.id, flip.from, generation);
+    return id ? std::optional(std::pair(*id, entry)) : std::nullopt;
+  }
+  const ProducerName known_as = state_.bindings.to_virtual(owner->first, on_cluster);
+  entry.epoch = known_as.epoch;
+  // A client that went on when its id moved here counts from where it was.
+  const auto before = view.producers ? view.producers->find(known_as.id) : ProducerTable::const_iterator();
+  const bool went_on = view.producers && before != view.producers->end() && before->second.epoch == known_as.epoch &&
+                       !(known_as == on_cluster);
+  if (went_on) entry.last_sequence = sequence_plus(sequence_after(before->second.last_sequence), entry.last_sequence);
+  return std::pair(known_as.id, entry);
 }
 
 Task<bool> Controller::Impl::producer_states(Flip& flip) {
@@ -325,7 +457,6 @@ Task<bool> Controller::Impl::producer_states(Flip& flip) {
         Flip::Place& place = flip.places[at->second];
         const PartitionView* view = snapshot_->partition(t.name, p.partition_index);
         if (!view) co_return false;
-        const std::int32_t generation = view->log.open_segment().generation;
         place.producers =
             view->producers ? std::make_shared<ProducerTable>(*view->producers) : std::make_shared<ProducerTable>();
         for (const auto& producer : p.active_producers) {
@@ -334,10 +465,8 @@ Task<bool> Controller::Impl::producer_states(Flip& flip) {
                            std::to_string(producer.producer_id));
             co_return false;
           }
-          const auto id = virtual_from_wire(producer.producer_id, flip.from, generation);
-          if (!id || producer.last_sequence < 0) continue;  // written in another segment, or not through a proxy
-          (*place.producers)[*id] = {static_cast<ProducerEpoch>(producer.producer_epoch), producer.last_sequence,
-                                     generation};
+          const auto state = virtual_state(flip, *view, producer);
+          if (state) (*place.producers)[state->first] = state->second;
         }
         ++answered;
       }
@@ -451,7 +580,7 @@ Task<bool> Controller::Impl::record(Flip& flip, Millis deadline) {
 
 Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, Millis deadline) {
   const std::string parts_id = options_.proxy_id + "/flip/" + std::to_string(next_id_++);
-  const std::vector<Bytes> parts = control_record::topic_parts(parts_id, flip.topics);
+  const std::vector<Bytes> parts = control_record::parts(parts_id, flip.topics, flip.bindings);
   // Not awaited: a record whose parts are not all before it is ignored by everyone.
   std::vector<CallId> part_calls;
   for (const Bytes& part : parts) part_calls.push_back(begin_append(log, part));

@@ -15,7 +15,6 @@ constexpr Millis answer_ms = 2'000;
 constexpr std::int32_t consumer_replica = -1;
 constexpr std::int8_t topic_resource = 2;
 constexpr const char* tombstones_for_ever = "9223372036854775807";
-constexpr Millis transactional_id_new_ms = 60'000;
 constexpr Millis transactional_id_expiration_ms = 7 * 24 * 3'600'000LL;  // Kafka's default
 // How long a broker may take to carry out a request whose connection is gone (request.timeout.ms of its own followers).
 constexpr Millis request_horizon_ms = 30'000;
@@ -163,40 +162,46 @@ Task<> Controller::Impl::history_gate(Flip& flip) {
                       : "what was written " + there + " before is still there");
 }
 
-// Transactions are not carried over: a route on which any transactional id is known stays where it is.
+// A cluster that cannot describe its transactions cannot hand them over either: a route on which any transactional id
+// is known stays on it.
 Task<> Controller::Impl::transaction_gate(Flip& flip) {
-  std::set<std::string> ids;
-  const auto version = version_of(flip.from, ApiKey::ListTransactions, {0, 1});
-  bool complete = version.has_value();
-  if (version) {
-    std::vector<NodeId> nodes;
-    for (const auto& [id, address] : images_[index_of(flip.from)]->brokers) nodes.push_back(id);
-    for (const NodeId node : nodes) {
-      ListTransactionsRequest ask;
-      const auto answer = co_await ask_for<ListTransactionsResponse>(flip.from, node, *version, ask, answer_ms);
-      complete = complete && answer && answer->error_code == 0;
-      if (!answer) continue;
-      for (const auto& t : answer->transaction_states) ids.insert(t.transactional_id);
+  coupling_gate(flip);
+  if (version_of(flip.from, ApiKey::DescribeTransactions, {0, 0})) {
+    const auto listed = co_await listed_ids(flip.from);
+    gate(flip, "transactions", listed.has_value(),
+         listed ? std::to_string(listed->size()) + " transactional ids: open transactions are waited for, new ones held"
+                : "not every broker answered what transactional ids it knows");
+    co_return;
+  }
+  std::vector<std::string> names;
+  for (const auto& [id, seen_at] : transactional_ids_) {
+    if (now_ - seen_at < transactional_id_expiration_ms) names.push_back(id);
+  }
+  gate(flip, "transactions", names.empty(),
+       names.empty()
+           ? "no transactional id was seen; the cluster is too old to list them, open transactions are looked for at "
+             "the boundary"
+           : "the cluster is too old (before 3.0) to describe transactions, so these ids cannot be carried over: " +
+                 some_of(names));
+}
+
+// A transaction cannot span clusters: what one transactional id writes to flips together.
+void Controller::Impl::coupling_gate(Flip& flip) {
+  std::set<std::string> torn, beside;
+  for (const auto& [id, topics] : coupled_topics_) {
+    if (!belongs(flip, id)) continue;
+    for (const std::string& topic : topics) {
+      const RouteState& route = state_.route_of(topic);
+      if (route.id == flip.route.id || route.home != flip.from || !snapshot_->topic(topic)) continue;
+      torn.insert(id);
+      beside.insert(topic + " (route " + route.name + ")");
     }
   }
-  // What the cluster lists is the truth, but for an id that is just coming up.
-  const Millis remembered = complete ? transactional_id_new_ms : transactional_id_expiration_ms;
-  for (const auto& [id, seen_at] : transactional_ids_) {
-    if (now_ - seen_at < remembered) ids.insert(id);
-  }
-  const std::vector<std::string> names(ids.begin(), ids.end());
-  if (!names.empty()) {
-    gate(flip, "transactions", false,
-         "transactional ids are known here and cannot be carried over yet: " + some_of(names) +
-             ". The gate opens when they have expired on the cluster (transactional.id.expiration.ms)");
-  } else if (!complete && version) {
-    gate(flip, "transactions", false, "not every broker answered what transactional ids it knows");
-  } else {
-    gate(flip, "transactions", true,
-         version
-             ? "no transactional id is known"
-             : "the cluster is too old to list transactional ids; open transactions are looked for at the boundary");
-  }
+  if (torn.empty()) return;
+  gate(flip, "coupled_topics", false,
+       "one transaction writes to topics of several routes: " + some_of({torn.begin(), torn.end()}) +
+           " also writes to " + some_of({beside.begin(), beside.end()}) +
+           ". Put them into one route, or flip with ?widen=true");
 }
 
 // --- compacted topics ---

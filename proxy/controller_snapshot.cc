@@ -20,6 +20,8 @@ void Controller::Impl::publish() {
     next->versions[index_of(c)] =
         recorded ? std::make_shared<const ClusterVersions>(*recorded) : versions_[index_of(c)];
   }
+  next->bindings = bindings_;
+  next->moving_groups = moving_groups_;
   fill_brokers(*next);
   next->brokers_without_port = brokers_without_port();
   if (next->brokers_without_port != reported_without_port_) {

@@ -326,7 +326,7 @@ Task<bool> Controller::Impl::keep_snapshot(Cluster log, Offset seen, Millis dead
   if (logs_[index_of(log)].records_since_snapshot() <= records_between_snapshots) co_return false;
   const ControlState all = state_;
   const std::string parts_id = options_.proxy_id + "/snapshot/" + std::to_string(next_id_++);
-  const std::vector<Bytes> parts = control_record::topic_parts(parts_id, all.topics);
+  const std::vector<Bytes> parts = control_record::parts(parts_id, all.topics, all.bindings);
   for (const Bytes& part : parts) {
     const bool written = co_await append_part(log, part, deadline);
     if (!written) co_return false;

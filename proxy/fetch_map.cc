@@ -115,7 +115,7 @@ void map_identities(const SessionCore& core, const std::string& name, const Segm
   }
   const NodeId leader =
       data.current_leader.leader_id >= 0 ? snapshot.to_virtual(segment.cluster, data.current_leader.leader_id) : -1;
-  const bool announced = topic && segment.open() && snapshot.route_of(*topic).phase == RoutePhase::open;
+  const bool announced = topic && segment.open() && announces_home(snapshot.route_of(*topic).phase);
   if (leader < 0 || !announced) {
     data.current_leader = {};
   } else {

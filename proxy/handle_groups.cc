@@ -1,11 +1,13 @@
-// Group and transaction coordinators live on the groups' home. What they store is in their own cluster's terms; what
-// the client sees is virtual.
+// Group coordinators live on the groups' home; a group's offsets may live on the other cluster (binding.h). What is
+// stored is in its own cluster's terms; what the client sees is virtual.
 #include <algorithm>
 
 #include "protocol/messages.h"
 #include "protocol/walk.h"
 #include "protocol/wire.h"
-#include "proxy/commit_tag.h"
+#include "proxy/commit_positions.h"
+#include "proxy/coordinators.h"
+#include "proxy/group_members.h"
 #include "proxy/handlers.h"
 #include "proxy/producer_id.h"
 
@@ -13,17 +15,6 @@ namespace crossover::proxy {
 namespace {
 
 using namespace protocol;
-
-const TopicView* topic_of(const Snapshot& snapshot, const std::string& name, const Uuid& virtual_id) {
-  return name.empty() && !virtual_id.is_zero() ? snapshot.topic(virtual_id) : snapshot.topic(name);
-}
-
-const TopicView* topic_by_real_id(const Snapshot& snapshot, Cluster cluster, const Uuid& real_id) {
-  for (const auto& [name, topic] : snapshot.topics) {
-    if (topic->real_id[index_of(cluster)] == real_id) return topic.get();
-  }
-  return nullptr;
-}
 
 // Sends the body to the coordinator's cluster; nullptr after the client was answered with a retriable error. `home` is
 // the groups' home as the request was written for: the groups may move before the answer comes, which stays in its
@@ -34,63 +25,6 @@ Task<CallState*> ask(SessionCore& core, Request& request, Cluster home, Call& ca
   if (answered.status == CallStatus::answered) co_return &answered;
   core.reply_error(request, ErrorCode::NOT_COORDINATOR);
   co_return nullptr;
-}
-
-// A log that never left the coordinator's cluster.
-bool stored_as_it_is(const Snapshot& snapshot, const VirtualLog& log) {
-  return log.is_plain_identity() && log.home() == snapshot.groups_home;
-}
-
-// A virtual position as the coordinator stores it.
-template <class Row>
-void project(const Snapshot& snapshot, const std::string& topic, Row& row) {
-  const PartitionView* partition = snapshot.partition(topic, row.partition_index);
-  if (!partition || row.committed_offset < 0 || stored_as_it_is(snapshot, partition->log)) return;
-  const Offset virtual_offset = row.committed_offset;
-  const Projection projection =
-      partition->log.project(virtual_offset, row.committed_leader_epoch, snapshot.groups_home);
-  row.committed_offset = projection.real;
-  row.committed_leader_epoch = projection.epoch;
-  std::string metadata = row.committed_metadata.value_or("");
-  // Where the string is full the lowest position is meant when it is read back: replay, never a skip.
-  if (!projection.invertible && metadata.size() + commit_tag_bytes <= commit_metadata_bytes) {
-    row.committed_metadata = with_commit_tag(std::move(metadata), virtual_offset);
-  }
-}
-
-// The way back. A tag counts only while it says the same as the offset beside it: a native tool may have reset that.
-template <class Row>
-void unproject(const Snapshot& snapshot, Cluster home, const std::string& topic, Row& row) {
-  TaggedMetadata tagged = split_commit_tag(row.metadata.value_or(""));
-  if (row.metadata) row.metadata = std::move(tagged.metadata);
-  const PartitionView* partition = snapshot.partition(topic, row.partition_index);
-  if (!partition || row.committed_offset < 0 || stored_as_it_is(snapshot, partition->log)) return;
-  const VirtualLog& log = partition->log;
-  const Offset stored = row.committed_offset;
-  const LeaderEpoch stored_epoch = row.committed_leader_epoch;
-  row.committed_offset = log.inverse(stored, home);
-  row.committed_leader_epoch = -1;
-  if (tagged.virtual_offset && log.ever_projected(*tagged.virtual_offset, stored, home)) {
-    row.committed_offset = *tagged.virtual_offset;
-  }
-  const std::size_t at = log.find(row.committed_offset);
-  const Segment& segment = log.segments()[at];
-  if (segment.cluster == home && stored_epoch >= 0 && segment.to_virtual(stored) == row.committed_offset) {
-    const LeaderEpoch epoch = segment.epoch_base + stored_epoch;
-    if (epoch >= log.first_epoch(at) && (segment.open() || epoch <= segment.boundary_epoch))
-      row.committed_leader_epoch = epoch;
-  }
-}
-
-// Commits of both kinds: projects the rows and puts the coordinator's topic ids in.
-template <class Asked>
-void project_commit(const Snapshot& snapshot, Asked& asked) {
-  for (auto& topic : asked.topics) {
-    const TopicView* view = topic_of(snapshot, topic.name, topic.topic_id);
-    if (!view) continue;
-    if (!topic.topic_id.is_zero()) topic.topic_id = view->real_id[index_of(snapshot.groups_home)];
-    for (auto& row : topic.partitions) project(snapshot, view->name, row);
-  }
 }
 
 // Replaces virtual producer ids and topic ids in place: both have a fixed width.
@@ -144,124 +78,124 @@ void reply_patched(SessionCore& core, Request& request, Cluster home, const Call
   core.reply(request, BytesView(answer));
 }
 
-Task<> commit(SessionCore& core, Request& request) {
-  auto asked = decode<OffsetCommitRequest>(request.body(), request.version());
-  if (!asked) co_return core.close("malformed OffsetCommit request");
-  const Cluster home = core.snapshot().groups_home;
-  project_commit(core.snapshot(), *asked);
-  const Bytes body = encode(*asked, request.version());
-  Call call;
-  CallState* answered = co_await ask(core, request, home, call, body);
-  if (answered) reply_patched(core, request, home, *answered);
-}
-
-Task<> transactional_commit(SessionCore& core, Request& request) {
-  auto asked = decode<TxnOffsetCommitRequest>(request.body(), request.version());
-  if (!asked) co_return core.close("malformed TxnOffsetCommit request");
-  const Cluster home = core.snapshot().groups_home;
-  project_commit(core.snapshot(), *asked);
-  asked->producer_id = split_virtual(asked->producer_id).id;
-  const Bytes body = encode(*asked, request.version());
-  Call call;
-  CallState* answered = co_await ask(core, request, home, call, body);
-  if (answered) reply_patched(core, request, home, *answered);
-}
-
-void replace_ids(const Snapshot& snapshot, OffsetFetchRequest& asked) {
-  for (auto& group : asked.groups) {
-    if (!group.topics) continue;
-    for (auto& topic : *group.topics) {
-      const TopicView* view = topic.topic_id.is_zero() ? nullptr : snapshot.topic(topic.topic_id);
-      if (view) topic.topic_id = view->real_id[index_of(snapshot.groups_home)];
-    }
-  }
-}
-
-bool is_named(const OffsetFetchRequest& asked, const std::string& group_id, const Uuid& topic_id) {
-  return std::any_of(asked.groups.begin(), asked.groups.end(), [&](const auto& group) {
-    return group.group_id == group_id && group.topics &&
-           std::any_of(group.topics->begin(), group.topics->end(),
-                       [&](const auto& topic) { return topic.topic_id == topic_id; });
-  });
-}
-
-Task<> fetch_commits(SessionCore& core, Request& request) {
-  auto asked = decode<OffsetFetchRequest>(request.body(), request.version());
-  if (!asked) co_return core.close("malformed OffsetFetch request");
-  const Cluster home = core.snapshot().groups_home;
-  replace_ids(core.snapshot(), *asked);
-  const Bytes body = encode(*asked, request.version());
-  Call call;
-  CallState* answered = co_await ask(core, request, home, call, body);
-  if (!answered) co_return;
-  auto answer = decode<OffsetFetchResponse>(answered->body(), request.version());
-  if (!answer) co_return core.close("malformed OffsetFetch answer");
-  const Snapshot& snapshot = core.snapshot();
+// Where the group's offsets are not with its members, these are asked first whether the committing one is theirs.
+Task<> commit_apart(SessionCore& core, Request& request, OffsetCommitRequest asked, Cluster home) {
+  const GroupMember member{asked.group_id, asked.generation_id_or_member_epoch, asked.member_id,
+                           asked.group_instance_id};
+  const std::int16_t error = co_await member_error(core, request, member);
+  if (error != 0) co_return core.reply_error(request, static_cast<ErrorCode>(error));
+  asked.generation_id_or_member_epoch = -1;
+  asked.member_id.clear();
+  asked.group_instance_id.reset();
+  auto answer = co_await ask_coordinator<OffsetCommitResponse>(core, request, home, CoordinatorKind::group,
+                                                               member.group, asked, request.version());
+  if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
   for (auto& topic : answer->topics) {
-    for (auto& row : topic.partitions) unproject(snapshot, home, topic.name, row);
-  }
-  for (auto& group : answer->groups) {
-    // Who asks for all that a group has committed is told of no topic that the proxy does not show.
-    std::erase_if(group.topics, [&](const auto& topic) {
-      return !topic.topic_id.is_zero() && !topic_by_real_id(snapshot, home, topic.topic_id) &&
-             !is_named(*asked, group.group_id, topic.topic_id);
-    });
-    for (auto& topic : group.topics) {
-      const TopicView* view = topic.topic_id.is_zero() ? nullptr : topic_by_real_id(snapshot, home, topic.topic_id);
-      if (view) topic.topic_id = view->virtual_id;
-      for (auto& row : topic.partitions) unproject(snapshot, home, view ? view->name : topic.name, row);
-    }
+    const TopicView* view =
+        topic.topic_id.is_zero() ? nullptr : topic_by_real_id(core.snapshot(), home, topic.topic_id);
+    if (view) topic.topic_id = view->virtual_id;
+    for (const auto& row : topic.partitions)
+      note_coordinator_error(core, home, CoordinatorKind::group, member.group, row.error_code);
   }
   core.reply(request, *answer);
 }
 
-// Without a transactional id any broker of either cluster can hand out an id; the virtual one says which did.
-Task<> init_producer_id(SessionCore& core, Request& request) {
-  auto asked = decode<InitProducerIdRequest>(request.body(), request.version());
-  if (!asked) co_return core.close("malformed InitProducerId request");
-  if (asked->transactional_id) note_seen(core.worker().transactional_ids, *asked->transactional_id, core.now());
-  Cluster allocator = core.snapshot().groups_home;
-  const AllocatedId given = split_virtual(asked->producer_id);
-  for (int attempt = 0;; ++attempt) {
-    InitProducerIdRequest sent = *asked;
-    if (asked->producer_id >= 0) {
-      sent.producer_id = given.allocator == allocator ? given.id : -1;
-      if (given.allocator != allocator) sent.producer_epoch = -1;
-    }
-    const Bytes body = encode(sent, request.version());
-    Call call = core.send(request, allocator, core.some_node(allocator), request.api(), request.version(), body);
-    CallState& answered = co_await call;
-    auto answer = answered.status == CallStatus::answered
-                      ? decode<InitProducerIdResponse>(answered.body(), request.version())
-                      : std::nullopt;
-    if (answer) {
-      answer->producer_id = virtual_producer_id(allocator, answer->producer_id);
-      co_return core.reply(request, *answer);
-    }
-    if (asked->transactional_id || attempt > 0)
-      co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
-    allocator = other(allocator);
+Task<> commit(SessionCore& core, Request& request) {
+  auto asked = decode<OffsetCommitRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed OffsetCommit request");
+  const bool there = co_await wait_for_offsets(core, request, asked->group_id);
+  if (!there) co_return core.reply_error(request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+  const CommitGuard in_flight(core, asked->group_id);
+  const Cluster home = core.snapshot().bindings->home_of_group(asked->group_id);
+  project_commit(core.snapshot(), home, *asked);
+  if (home != core.snapshot().groups_home) {
+    co_await commit_apart(core, request, *asked, home);
+    co_return;
   }
-}
-
-// A transaction cannot span clusters: its coordinator is at the groups' home, so its partitions must be too.
-Task<> add_partitions(SessionCore& core, Request& request) {
-  auto asked = decode<AddPartitionsToTxnRequest>(request.body(), request.version());
-  if (!asked) co_return core.close("malformed AddPartitionsToTxn request");
-  if (!asked->v3_and_below_transactional_id.empty())
-    note_seen(core.worker().transactional_ids, asked->v3_and_below_transactional_id, core.now());
-  const Snapshot& snapshot = core.snapshot();
-  for (const auto& topic : asked->v3_and_below_topics) {
-    const TopicView* view = snapshot.topic(topic.name);
-    if (view && snapshot.route_of(*view).home != snapshot.groups_home)
-      co_return core.reply_error(request, ErrorCode::INVALID_TXN_STATE);
-  }
-  const Cluster home = snapshot.groups_home;
-  asked->v3_and_below_producer_id = split_virtual(asked->v3_and_below_producer_id).id;
   const Bytes body = encode(*asked, request.version());
   Call call;
   CallState* answered = co_await ask(core, request, home, call, body);
-  if (answered) core.reply_with(request, *answered);
+  if (answered) reply_patched(core, request, home, *answered);
+}
+
+void replace_ids(const Snapshot& snapshot, Cluster home, OffsetFetchRequest::OffsetFetchRequestGroup& group) {
+  if (!group.topics) return;
+  for (auto& topic : *group.topics) {
+    const TopicView* view = topic.topic_id.is_zero() ? nullptr : snapshot.topic(topic.topic_id);
+    if (view) topic.topic_id = view->real_id[index_of(home)];
+  }
+}
+
+bool is_named(const OffsetFetchRequest::OffsetFetchRequestGroup& group, const Uuid& topic_id) {
+  return group.topics && std::any_of(group.topics->begin(), group.topics->end(),
+                                     [&](const auto& topic) { return topic.topic_id == topic_id; });
+}
+
+// The committed positions of a group in the client's terms.
+void show_positions(const Snapshot& snapshot, Cluster home, const OffsetFetchRequest::OffsetFetchRequestGroup& asked,
+                    OffsetFetchResponse::OffsetFetchResponseGroup& group) {
+  // Who asks for all that a group has committed is told of no topic that the proxy does not show.
+  std::erase_if(group.topics, [&](const auto& topic) {
+    return !topic.topic_id.is_zero() && !topic_by_real_id(snapshot, home, topic.topic_id) &&
+           !is_named(asked, topic.topic_id);
+  });
+  for (auto& topic : group.topics) {
+    const TopicView* view = topic.topic_id.is_zero() ? nullptr : topic_by_real_id(snapshot, home, topic.topic_id);
+    if (view) topic.topic_id = view->virtual_id;
+    for (auto& row : topic.partitions) unproject(snapshot, home, view ? view->name : topic.name, row);
+  }
+}
+
+// Several groups in one request may have their offsets on either cluster: each is asked for by itself.
+Task<> fetch_commits_of_groups(SessionCore& core, Request& request, OffsetFetchRequest asked) {
+  OffsetFetchResponse answer;
+  for (auto& group : asked.groups) {
+    auto& row = answer.groups.emplace_back();
+    row.group_id = group.group_id;
+    row.error_code = static_cast<std::int16_t>(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+    const bool there = co_await wait_for_offsets(core, request, group.group_id);
+    if (!there) continue;
+    const CommitGuard in_flight(core, group.group_id);
+    const Cluster home = core.snapshot().bindings->home_of_group(group.group_id);
+    OffsetFetchRequest question;
+    question.require_stable = asked.require_stable;
+    question.groups.push_back(group);
+    replace_ids(core.snapshot(), home, question.groups[0]);
+    if (home != core.snapshot().groups_home) {  // its members are not known there
+      question.groups[0].member_id.reset();
+      question.groups[0].member_epoch = -1;
+    }
+    auto answered = co_await ask_coordinator<OffsetFetchResponse>(core, request, home, CoordinatorKind::group,
+                                                                  group.group_id, question, request.version());
+    row.error_code = static_cast<std::int16_t>(ErrorCode::NOT_COORDINATOR);
+    if (!answered || answered->groups.size() != 1) continue;
+    row = std::move(answered->groups[0]);
+    note_coordinator_error(core, home, CoordinatorKind::group, group.group_id, row.error_code);
+    show_positions(core.snapshot(), home, question.groups[0], row);
+  }
+  core.reply(request, answer);
+}
+
+Task<> fetch_commits(SessionCore& core, Request& request) {
+  constexpr Version first_of_groups = 8;
+  auto asked = decode<OffsetFetchRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed OffsetFetch request");
+  if (request.version() >= first_of_groups) {
+    co_await fetch_commits_of_groups(core, request, *asked);
+    co_return;
+  }
+  const bool there = co_await wait_for_offsets(core, request, asked->group_id);
+  if (!there) co_return core.reply_error(request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+  const CommitGuard in_flight(core, asked->group_id);
+  const Cluster home = core.snapshot().bindings->home_of_group(asked->group_id);
+  auto answer = co_await ask_coordinator<OffsetFetchResponse>(core, request, home, CoordinatorKind::group,
+                                                              asked->group_id, *asked, request.version());
+  if (!answer) co_return core.reply_error(request, ErrorCode::NOT_COORDINATOR);
+  note_coordinator_error(core, home, CoordinatorKind::group, asked->group_id, answer->error_code);
+  for (auto& topic : answer->topics) {
+    for (auto& row : topic.partitions) unproject(core.snapshot(), home, topic.name, row);
+  }
+  core.reply(request, *answer);
 }
 
 // The request as it came, with the home's ids; nullptr: it was dealt with.
@@ -354,12 +288,6 @@ Task<> handle_coordinator(SessionCore& core, Request& request) {
       return commit(core, request);
     case ApiKey::OffsetFetch:
       return fetch_commits(core, request);
-    case ApiKey::TxnOffsetCommit:
-      return transactional_commit(core, request);
-    case ApiKey::InitProducerId:
-      return init_producer_id(core, request);
-    case ApiKey::AddPartitionsToTxn:
-      return add_partitions(core, request);
     case ApiKey::ConsumerGroupHeartbeat:
       return answer_with_assignments<ConsumerGroupHeartbeatResponse>(core, request);
     case ApiKey::ConsumerGroupDescribe:
@@ -370,11 +298,10 @@ Task<> handle_coordinator(SessionCore& core, Request& request) {
 }
 
 // Every broker answers for its own groups; those of the other cluster are no part of the virtual one.
-Task<> handle_broker_list(SessionCore& core, Request& request) {
+Task<> handle_list_groups(SessionCore& core, Request& request) {
   const Cluster home = core.snapshot().groups_home;
   if (core.options().virtual_broker && !core.own_node(home)) {
-    if (request.api() == ApiKey::ListGroups) co_return core.reply(request, ListGroupsResponse{});
-    co_return core.reply(request, ListTransactionsResponse{});
+    co_return core.reply(request, ListGroupsResponse{});
   }
   co_await forward_to_coordinator(core, request);
 }

@@ -356,6 +356,38 @@ void place_coordinator(const Snapshot& snapshot, Cluster home, Row& row) {
   row.port = broker->second.port;
 }
 
+// Groups are where their members are, transactional ids at home.
+Cluster home_of_key(const Snapshot& snapshot, const FindCoordinatorRequest& asked, const std::string& key) {
+  constexpr std::int8_t transaction = 1;
+  return asked.key_type == transaction ? snapshot.bindings->home_of(key) : snapshot.groups_home;
+}
+
+// Several keys in one question: each cluster is asked for those at home there.
+Task<> find_coordinators(SessionCore& core, Request& request, FindCoordinatorRequest asked) {
+  FindCoordinatorResponse answer;
+  for (const Cluster home : both_clusters) {
+    FindCoordinatorRequest question;
+    question.key_type = asked.key_type;
+    for (const std::string& key : asked.coordinator_keys) {
+      if (home_of_key(core.snapshot(), asked, key) == home) question.coordinator_keys.push_back(key);
+    }
+    if (question.coordinator_keys.empty()) continue;
+    const Bytes body = encode(question, request.version());
+    Call call = core.send(request, home, core.some_node(home), request.api(), request.version(), body);
+    CallState& answered = co_await call;
+    auto rows = answered.status == CallStatus::answered
+                    ? decode<FindCoordinatorResponse>(answered.body(), request.version())
+                    : std::nullopt;
+    if (!rows) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    answer.throttle_time_ms = std::max(answer.throttle_time_ms, rows->throttle_time_ms);
+    for (auto& row : rows->coordinators) {
+      place_coordinator(core.snapshot(), home, row);
+      answer.coordinators.push_back(std::move(row));
+    }
+  }
+  core.reply(request, answer);
+}
+
 }  // namespace
 
 Task<> handle_find_coordinator(SessionCore& core, Request& request) {
@@ -363,7 +395,11 @@ Task<> handle_find_coordinator(SessionCore& core, Request& request) {
   if (!asked) co_return core.close("malformed FindCoordinator request");
   constexpr std::int8_t share = 2;
   if (asked->key_type == share) co_return core.reply_error(request, ErrorCode::INVALID_REQUEST);
-  const Cluster home = core.snapshot().groups_home;
+  if (request.version() >= 4) {
+    co_await find_coordinators(core, request, *asked);
+    co_return;
+  }
+  const Cluster home = home_of_key(core.snapshot(), *asked, asked->key);
   const Bytes body(request.body());
   Call call = core.send(request, home, core.some_node(home), request.api(), request.version(), body);
   CallState& answered = co_await call;
@@ -371,11 +407,7 @@ Task<> handle_find_coordinator(SessionCore& core, Request& request) {
     co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
   auto answer = decode<FindCoordinatorResponse>(answered.body(), request.version());
   if (!answer) co_return core.close("malformed FindCoordinator answer");
-  if (request.version() >= 4) {
-    for (auto& row : answer->coordinators) place_coordinator(core.snapshot(), home, row);
-  } else {
-    place_coordinator(core.snapshot(), home, *answer);
-  }
+  place_coordinator(core.snapshot(), home, *answer);
   core.reply(request, *answer);
 }
 

@@ -6,6 +6,7 @@
 
 #include "protocol/messages.h"
 #include "protocol/record_batch.h"
+#include "proxy/coordinators.h"
 #include "proxy/endpoints.h"
 #include "proxy/handlers.h"
 #include "proxy/log_lookup.h"
@@ -36,8 +37,10 @@ struct Item {
   Segment segment;
   Destination to{};
   BatchHeader batch;
-  bool has_producer = false;
-  Bytes tagged;  // the records under their wire producer id; empty where they go as they came
+  bool has_producer = false;        // one whose batches are judged here: idempotent, or a transactional id that moved
+  ProducerName wire;                // what stands in the batch on the cluster
+  std::int32_t sequences_from = 0;  // of a transactional id that moved: the client's sequence that is 0 there
+  Bytes tagged;                     // the records under their wire producer id; empty where they go as they came
 };
 
 SessionCore::ProducerKey key_of(const Item& item) {
@@ -95,8 +98,31 @@ std::optional<ErrorCode> read_batch(Item& item) {
     default:
       return ErrorCode::CORRUPT_MESSAGE;
   }
-  // Transactional ids keep the producer id that their coordinator knows; no flip carries them over.
-  item.has_producer = item.batch.producer_id >= 0 && !item.batch.is_transactional();
+  return std::nullopt;
+}
+
+// Under which name the batch goes to the cluster. A transactional id has there what its coordinator gave it.
+std::optional<ErrorCode> name_producer(const Snapshot& snapshot, const ProduceRequest& asked,
+                                       const PartitionView& partition, Item& item) {
+  const ProducerName known_as{item.batch.producer_id, item.batch.producer_epoch};
+  item.wire = known_as;
+  if (known_as.id < 0) return std::nullopt;
+  if (!item.batch.is_transactional() || !asked.transactional_id) {
+    item.has_producer = true;
+    item.wire.id = wire_producer_id(known_as.id, item.to.first, item.segment.generation);
+    return std::nullopt;
+  }
+  const auto real = snapshot.bindings->to_real(*asked.transactional_id, known_as);
+  if (!real) return ErrorCode::INVALID_PRODUCER_EPOCH;
+  item.wire = *real;
+  const TransactionalBinding* binding = snapshot.bindings->find(*asked.transactional_id);
+  if (!binding || known_as != binding->alias) return std::nullopt;
+  // It goes on with its sequences, but began anew there.
+  item.has_producer = true;
+  if (!partition.producers) return std::nullopt;
+  const auto before = partition.producers->find(known_as.id);
+  if (before != partition.producers->end() && before->second.epoch == known_as.epoch)
+    item.sequences_from = sequence_after(before->second.last_sequence);
   return std::nullopt;
 }
 
@@ -139,24 +165,32 @@ void plan(const SessionCore& core, const Request& request, const ProduceRequest&
         item.answer = refused(data.index, *bad);
       } else if (asked.acks != 0 && !holds_lease(core, item)) {
         item.answer = refused(data.index, ErrorCode::NOT_LEADER_OR_FOLLOWER);  // nothing could be acknowledged
-      } else if (asked.transactional_id && item.segment.cluster != snapshot.groups_home) {
+      } else if (asked.transactional_id &&
+                 item.segment.cluster != snapshot.bindings->home_of(*asked.transactional_id)) {
         // The coordinator is on the other cluster: such a transaction could never end.
         item.answer = refused(data.index, ErrorCode::INVALID_TXN_STATE);
         item.answer->error_message = "topic is homed on the other cluster than its transaction coordinator";
+      } else if (const auto unknown = name_producer(snapshot, asked, *partition, item)) {
+        item.answer = refused(data.index, *unknown);
       }
     }
   }
 }
 
-// Tags producer ids where the segment wants it; true when any batch changed.
-bool tag_producers(std::vector<Item>& items) {
+// Puts the producers' names on the cluster into the batches; true when any batch changed.
+bool name_producers(std::vector<Item>& items) {
   bool changed = false;
   for (Item& item : items) {
-    if (item.answer || !item.has_producer) continue;
-    const ProducerId wire = wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation);
-    if (wire == item.batch.producer_id) continue;
+    const ProducerName known_as{item.batch.producer_id, item.batch.producer_epoch};
+    if (item.answer || known_as.id < 0 || (item.wire == known_as && item.sequences_from == 0)) continue;
     item.tagged.assign(*item.data->records);
-    patch_producer_id(item.tagged.data(), item.batch.total_bytes(), wire);
+    char* const batch = item.tagged.data();
+    const std::size_t size = item.batch.total_bytes();
+    patch_producer_id(batch, size, item.wire.id);
+    if (item.wire.epoch != known_as.epoch) patch_producer_epoch(batch, size, item.wire.epoch);
+    if (item.sequences_from != 0)
+      patch_base_sequence(batch, size,
+                          static_cast<std::int32_t>(sequences_between(item.sequences_from, item.batch.base_sequence)));
     changed = true;
   }
   return changed;
@@ -213,7 +247,7 @@ void map_hint(const SessionCore& core, const Item& item, PartitionAnswer& answer
   const Snapshot& snapshot = core.snapshot();
   const TopicView* topic = snapshot.topic(item.name);
   const NodeId leader = snapshot.to_virtual(item.to.first, answer.current_leader.leader_id);
-  const bool announced = topic && snapshot.route_of(*topic).phase == RoutePhase::open;
+  const bool announced = topic && announces_home(snapshot.route_of(*topic).phase);
   if (leader < 0 || !announced) {
     answer.current_leader = {};
     return;
@@ -481,8 +515,7 @@ void send_unacknowledged(SessionCore& core, Request& request, const ProduceReque
 Task<bool> may_go_ahead(SessionCore& core, Request& request, const Item& item) {
   const SessionCore::ProducerKey key = key_of(item);
   if (core.established.contains(key)) co_return true;
-  const ProducerId wire = wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation);
-  const LeaderView leader = co_await ask_leader(core, request, item.name, item.data->index, item.to, wire);
+  const LeaderView leader = co_await ask_leader(core, request, item.name, item.data->index, item.to, item.wire.id);
   const bool present = leader.producer.has_value();
   const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
   if (!present && core.now() - since < core.options().limits.missing_batch_ms) co_return false;
@@ -504,8 +537,7 @@ BatchVerdict judge(const SessionCore& core, const Item& item, ProducerEntry& ent
 // Sequences come round every 2^31 records: a batch that looks like a retry from before the boundary is none when the
 // leader knows its producer far beyond. nullopt: it did not say.
 Task<std::optional<bool>> is_past_boundary(SessionCore& core, Request& request, const Item& item, ProducerEntry entry) {
-  const ProducerId wire = wire_producer_id(item.batch.producer_id, item.to.first, item.segment.generation);
-  const LeaderView leader = co_await ask_leader(core, request, item.name, item.data->index, item.to, wire);
+  const LeaderView leader = co_await ask_leader(core, request, item.name, item.data->index, item.to, item.wire.id);
   if (!leader.answered) co_return std::nullopt;
   if (!leader.producer || leader.producer->epoch != item.batch.producer_epoch) co_return false;
   const bool past = sequences_between(entry.last_sequence, leader.producer->last_sequence) >= retry_window;
@@ -546,6 +578,11 @@ Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
         item.answer = refused(item.data->index, ErrorCode::INVALID_PRODUCER_EPOCH);
         break;
       case BatchVerdict::duplicate:
+        if (item.batch.is_transactional()) {
+          // Its transaction ended before the boundary, or the flip would have waited.
+          item.answer = refused(item.data->index, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+          break;
+        }
         co_await answer_duplicate(core, request, item, entry);
         break;
       case BatchVerdict::ahead:
@@ -619,6 +656,19 @@ void refuse_held(SessionCore& core, Request& request, const ProduceRequest& aske
   core.reply_error(request, ErrorCode::NOT_LEADER_OR_FOLLOWER);
 }
 
+// From that version on a write begins the transaction itself (KIP-890).
+Task<Turn> wait_for_transaction(SessionCore& core, const Request& request, const ProduceRequest& asked) {
+  constexpr Version first_that_begins = 12;
+  std::vector<std::string> topics;
+  for (const auto& topic : asked.topic_data) {
+    const TopicView* view = find_topic(core.snapshot(), request.version(), topic);
+    if (view) topics.push_back(view->name);
+  }
+  const Turn turn = co_await may_add_topics(core, request, *asked.transactional_id, std::move(topics),
+                                            request.version() >= first_that_begins);
+  co_return turn;
+}
+
 }  // namespace
 
 Task<> handle_produce(SessionCore& core, Request& request) {
@@ -637,18 +687,26 @@ Task<> handle_produce(SessionCore& core, Request& request) {
   // What preparing awaits may take a while: a fence that comes meanwhile holds this request like any other, and a whole
   // flip that passes meanwhile leaves its plan behind.
   Millis held_from = request.arrived_at;
+  std::uint64_t seen = 0;
   do {
     const Millis deadline = held_from + core.options().limits.hold_ms;
     const bool free = co_await hold_while_fenced(core, request, *asked, deadline, hold);
     if (!free) co_return refuse_held(core, request, *asked, items);
+    if (asked->transactional_id) {
+      const Turn turn = co_await wait_for_transaction(core, request, *asked);
+      if (turn == Turn::never) co_return core.reply_error(request, ErrorCode::INVALID_TXN_STATE);
+      if (turn == Turn::later) co_return refuse_held(core, request, *asked, items);
+    }
+    seen = core.snapshot().revision;
     co_await prepare(core, request, *asked, items);
     held_from = core.now();
-  } while (any_fenced(core.snapshot(), request.version(), *asked) || outdated(core.snapshot(), items));
+  } while (any_fenced(core.snapshot(), request.version(), *asked) || outdated(core.snapshot(), items) ||
+           (asked->transactional_id && core.snapshot().revision != seen));
 
   for (const Item& item : items)
     core.worker().counters.produce_records +=
         static_cast<std::uint64_t>(item.answer ? 0 : std::max(0, item.batch.record_count));
-  const bool tagged = tag_producers(items);
+  const bool tagged = name_producers(items);
   if (asked->acks == 0) co_return send_unacknowledged(core, request, *asked, items);
   const SessionCore::WriteGuard in_flight(core, request, routes_of(core.snapshot(), request.version(), *asked));
   const auto to = single_destination(items);

@@ -54,8 +54,12 @@ Task<> handle(SessionCore& core, Request& request) {
       return handle_describe_producers(core, request);
     case Treatment::coordinator:
       return handle_coordinator(core, request);
-    case Treatment::broker_list:
-      return handle_broker_list(core, request);
+    case Treatment::transaction:
+      return handle_transaction(core, request);
+    case Treatment::list_groups:
+      return handle_list_groups(core, request);
+    case Treatment::list_transactions:
+      return handle_list_transactions(core, request);
     case Treatment::forward:
       return handle_forward(core, request);
     case Treatment::configs:

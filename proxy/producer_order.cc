@@ -12,14 +12,21 @@ bool at_or_before(std::int32_t a, std::int32_t b) {
   return sequences_between(a, b) < circle / 2;
 }
 
+std::int32_t sequence_after(std::int32_t last) {
+  return last == 0x7fffffff ? 0 : last + 1;
+}
+
+std::int32_t sequence_plus(std::int32_t a, std::int32_t b) {
+  return static_cast<std::int32_t>((std::int64_t{a} + b) % circle);
+}
+
 BatchVerdict judge(const protocol::BatchHeader& batch, const ProducerEntry& at_boundary) {
   if (batch.producer_epoch < at_boundary.epoch) return BatchVerdict::fenced;
   if (batch.producer_epoch > at_boundary.epoch)
     return batch.base_sequence == 0 ? BatchVerdict::next : BatchVerdict::ahead;
   if (sequences_between(batch.last_sequence(), at_boundary.last_sequence) < retry_window)
     return BatchVerdict::duplicate;
-  const std::int32_t next = at_boundary.last_sequence == 0x7fffffff ? 0 : at_boundary.last_sequence + 1;
-  return batch.base_sequence == next ? BatchVerdict::next : BatchVerdict::ahead;
+  return batch.base_sequence == sequence_after(at_boundary.last_sequence) ? BatchVerdict::next : BatchVerdict::ahead;
 }
 
 }  // namespace crossover::proxy

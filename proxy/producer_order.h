@@ -15,6 +15,9 @@ enum class BatchVerdict : std::uint8_t {
 
 BatchVerdict judge(const protocol::BatchHeader& batch, const ProducerEntry& at_boundary);
 
+std::int32_t sequence_after(std::int32_t last);
+std::int32_t sequence_plus(std::int32_t a, std::int32_t b);  // on the circle
+
 // From a forward to b on the circle.
 std::int64_t sequences_between(std::int32_t a, std::int32_t b);
 

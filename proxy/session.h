@@ -38,6 +38,8 @@ class SessionIo {
   // Asks to be told, by on_predecessors_answered, when every write that this client had sent by now on connections that
   // did not come in on a virtual broker of `home` is answered (Session::newest_write_elsewhere, owes_write).
   virtual void want_predecessors(std::uint64_t wait, Cluster home, std::string_view client_id, Millis arrived_at) = 0;
+  // Asks for a transactional id, or a group's offsets, to be moved to that cluster; a snapshot shows it in time.
+  virtual void want_binding(const WantedBinding& wanted) = 0;
 };
 
 // Shared by the sessions of one worker thread; the worker reads it after each event and reports to the controller.
@@ -55,6 +57,10 @@ struct WorkerState {
   std::map<std::pair<DefinedRoute, Cluster>, Millis> unknown_outcome_at;
   // Transactional ids that clients of this worker have used, and when: what a cluster too old to list them cannot tell.
   SeenIds transactional_ids;
+  // The topics that each of them has written to in its transactions.
+  std::map<std::string, std::set<std::string>> coupled_topics;
+  // Commits and reads of offsets that were forwarded and not answered, by group; none where there are none.
+  std::map<std::string, std::int64_t> commits_in_flight;
   struct Counters {
     std::uint64_t requests = 0, bytes_in = 0, bytes_out = 0, produce_records = 0, fetch_bytes = 0, held_requests = 0,
                   split_requests = 0, refused_requests = 0, malformed_requests = 0, duplicates_answered = 0,

@@ -10,6 +10,7 @@
 #include <list>
 #include <memory>
 #include <set>
+#include <tuple>
 
 #include "protocol/codec.h"
 #include "protocol/error_code.h"
@@ -227,6 +228,8 @@ class SessionCore {
   // The segment of a partition, by its generation, for which this session has asked for predecessors.
   std::map<std::pair<std::string, PartitionIndex>, std::int32_t> preceded;
   std::string software_name, software_version;
+  // Coordinators that were asked for: cluster, FindCoordinator's key type, key.
+  std::map<std::tuple<Cluster, std::int8_t, std::string>, NodeId> coordinators;
 
  private:
   struct Upstream {

@@ -6,6 +6,8 @@ std::string_view to_string(RoutePhase phase) {
   switch (phase) {
     case RoutePhase::open:
       return "open";
+    case RoutePhase::braking:
+      return "braking";
     case RoutePhase::fenced:
       return "fenced";
     case RoutePhase::releasing:

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "proxy/binding.h"
 #include "proxy/cluster.h"
 #include "proxy/virtual_log.h"
 
@@ -42,13 +43,18 @@ struct TopicView {
   std::vector<PartitionView> partitions;
 };
 
-// open -> fenced -> releasing -> open; fenced -> open when a flip is abandoned.
+// open -> braking -> fenced -> releasing -> open; braking, fenced -> open when a flip is abandoned.
 enum class RoutePhase : std::uint8_t {
   open,
+  braking,    // what would begin a transaction is held until those that are open have ended
   fenced,     // produce requests are held
   releasing,  // the new home takes writes, held requests are sent on, the old leaders are still announced
 };
 std::string_view to_string(RoutePhase);
+// Whether the leaders of the open segments are announced, and they alone.
+constexpr bool announces_home(RoutePhase phase) {
+  return phase == RoutePhase::open || phase == RoutePhase::braking;
+}
 
 // A route under the definitions that stood when a write was admitted: topics may have moved to another one since.
 struct DefinedRoute {
@@ -91,7 +97,9 @@ struct Snapshot {
   std::int64_t definitions = 0;                                    // rises whenever topics move between routes
   std::unordered_map<std::string, std::shared_ptr<const TopicView>> topics;
   std::unordered_map<Uuid, std::shared_ptr<const TopicView>, protocol::UuidHash> topics_by_id;  // by virtual id
-  Cluster groups_home = Cluster::source;  // where group and transaction coordinators live
+  Cluster groups_home = Cluster::source;                                          // where group coordinators live
+  std::shared_ptr<const Bindings> bindings = std::make_shared<const Bindings>();  // never null
+  std::set<std::string> moving_groups;  // whose offsets are on their way: nothing of theirs is read or written
   // Writes to a cluster are acknowledged only before this instant (controller_lease.cc).
   std::array<Millis, 2> lease_until{no_lease, no_lease};
 

@@ -121,6 +121,10 @@ void Connection::arm_timer(Millis at) {
   timer_wanted_ = at;
 }
 
+void Connection::want_binding(const proxy::WantedBinding& wanted) {
+  worker_.want_binding(wanted);
+}
+
 void Connection::want_image(proxy::Cluster cluster, Millis not_before) {
   worker_.want_image(cluster, not_before);
 }

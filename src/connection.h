@@ -47,6 +47,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void close_upstream(proxy::UpstreamId id) override;
   void arm_timer(proxy::Millis at) override;
   void want_image(proxy::Cluster cluster, proxy::Millis not_before) override;
+  void want_binding(const proxy::WantedBinding& wanted) override;
   void want_predecessors(std::uint64_t wait, proxy::Cluster home, std::string_view client_id,
                          proxy::Millis arrived_at) override;
 

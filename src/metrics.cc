@@ -240,7 +240,8 @@ void Metrics::set(const Now& now) {
       const Labels labels{{"route", gone}, {"cluster", std::string(to_string(cluster))}};
       for (Level id : {Level::route_home, Level::unknown}) f.levels.at(id)->Remove(&f.levels.at(id)->Add(labels));
     }
-    for (auto phase : {proxy::RoutePhase::open, proxy::RoutePhase::fenced, proxy::RoutePhase::releasing}) {
+    for (auto phase : {proxy::RoutePhase::open, proxy::RoutePhase::braking, proxy::RoutePhase::fenced,
+                       proxy::RoutePhase::releasing}) {
       auto* family = f.levels.at(Level::route_phase);
       family->Remove(&family->Add({{"route", gone}, {"phase", std::string(to_string(phase))}}));
     }
@@ -253,7 +254,8 @@ void Metrics::set(const Now& now) {
       const std::pair<std::string, Cluster> key{route.name, cluster};
       f.set(Level::unknown, std::count(now.unknown_outcomes.begin(), now.unknown_outcomes.end(), key) > 0, labels);
     }
-    for (auto phase : {proxy::RoutePhase::open, proxy::RoutePhase::fenced, proxy::RoutePhase::releasing}) {
+    for (auto phase : {proxy::RoutePhase::open, proxy::RoutePhase::braking, proxy::RoutePhase::fenced,
+                       proxy::RoutePhase::releasing}) {
       f.set(Level::route_phase, route.phase == phase,
             {{"route", route.name}, {"phase", std::string(to_string(phase))}});
     }

@@ -210,6 +210,10 @@ Worker::Upcalls Runtime::worker_upcalls(std::size_t index) {
             boost::asio::post(
                 io_, [this, cluster, not_before] { controller_->on_want_image(cluster, not_before, now_ms()); });
           },
+      .want_binding =
+          [this](const proxy::WantedBinding& wanted) {
+            boost::asio::post(io_, [this, wanted] { controller_->on_want_binding(wanted, now_ms()); });
+          },
       .totals =
           [this, index](const WorkerTotals& totals) {
             metrics_.on_worker_totals(index, totals);

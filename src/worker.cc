@@ -80,7 +80,8 @@ void Worker::publish(std::shared_ptr<const proxy::Snapshot> snapshot) {
 void Worker::apply(std::shared_ptr<const proxy::Snapshot> snapshot) {
   snapshot_ = std::move(snapshot);
   flip_under_way_ = std::any_of(snapshot_->routes.begin(), snapshot_->routes.end(),
-                                [](const proxy::RouteView& route) { return route.phase != proxy::RoutePhase::open; });
+                                [](const proxy::RouteView& route) { return route.phase != proxy::RoutePhase::open; }) ||
+                    !snapshot_->moving_groups.empty();
   // A connection retires by a post, so none leaves the table here.
   for (auto& [id, connection] : connections_) connection->on_snapshot(snapshot_);
   send_report();
@@ -199,7 +200,8 @@ bool same(const Loads& a, const Loads& b) {
 // Reports of one turn of the loop become one: a fence touches many connections at once.
 void Worker::note_state() {
   if (!awaited_.empty() && !std::exchange(check_posted_, true)) boost::asio::post(io_, [this] { check_writes(); });
-  if (!flip_under_way_ || report_posted_ || same(state_.routes, reported_)) return;
+  if (!flip_under_way_ || report_posted_) return;
+  if (same(state_.routes, reported_) && state_.commits_in_flight == reported_commits_) return;
   report_posted_ = true;
   boost::asio::post(io_, [this] { send_report(); });
 }
@@ -207,6 +209,7 @@ void Worker::note_state() {
 void Worker::send_report() {
   report_posted_ = false;
   reported_ = state_.routes;
+  reported_commits_ = state_.commits_in_flight;
   reported_unknown_ = state_.unknown_outcome_at;
   proxy::WorkerReport report;
   report.worker = options_.index;
@@ -215,6 +218,8 @@ void Worker::send_report() {
   report.unknown_outcome_at.assign(state_.unknown_outcome_at.begin(), state_.unknown_outcome_at.end());
   report.hold_times_ms = std::exchange(state_.hold_times_ms, {});
   report.transactional_ids = state_.transactional_ids;
+  report.coupled_topics = state_.coupled_topics;
+  report.commits_in_flight = state_.commits_in_flight;
   upcalls_.report(std::move(report));
 }
 

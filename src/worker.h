@@ -54,6 +54,7 @@ class Worker {
   struct Upcalls {
     std::function<void(proxy::WorkerReport)> report;
     std::function<void(proxy::Cluster, proxy::Millis)> want_image;
+    std::function<void(const proxy::WantedBinding&)> want_binding;
     std::function<void(const WorkerTotals&)> totals;  // every tick
   };
 
@@ -77,6 +78,7 @@ class Worker {
   // For connections, on the worker's thread.
   std::vector<config::HostPort> addresses(proxy::Cluster cluster, proxy::NodeId node);
   void want_image(proxy::Cluster cluster, proxy::Millis not_before);
+  void want_binding(const proxy::WantedBinding& wanted) { upcalls_.want_binding(wanted); }
   void want_predecessors(std::uint64_t connection, std::uint64_t wait, proxy::Cluster home, std::string client_id,
                          proxy::Millis arrived_at);
   void account(std::int64_t change);
@@ -114,6 +116,7 @@ class Worker {
   std::uint64_t next_id_ = 0;
   std::int64_t unaccounted_ = 0;
   decltype(proxy::WorkerState::routes) reported_;
+  std::map<std::string, std::int64_t> reported_commits_;
   decltype(proxy::WorkerState::unknown_outcome_at) reported_unknown_;
   std::array<std::optional<proxy::Millis>, 2> wants_;
   std::vector<Worker*> peers_{this};

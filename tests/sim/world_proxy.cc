@@ -29,6 +29,7 @@ class ProxyProcess::Connection : public proxy::SessionIo {
   }
   void arm_timer(Millis at) override;
   void want_image(Side side, Millis not_before) override { process_.want_image(side, not_before); }
+  void want_binding(const proxy::WantedBinding& wanted) override { process_.want_binding(wanted); }
   void want_predecessors(std::uint64_t wait, Side home, std::string_view client_id, Millis arrived_at) override {
     process_.want_predecessors(worker_, id_, wait, home, std::string(client_id), arrived_at);
   }
@@ -71,6 +72,7 @@ struct ProxyProcess::Worker {
   proxy::AwaitedWrites awaited;
   bool report_due = false, flip_under_way = false, check_due = false;
   std::map<proxy::DefinedRoute, std::pair<std::int64_t, std::int64_t>> reported;
+  std::map<std::string, std::int64_t> reported_commits;
 };
 
 ProxyProcess::Connection::Connection(ProxyProcess& process, std::size_t worker, std::uint64_t id,
@@ -386,7 +388,8 @@ void ProxyProcess::apply(std::size_t at, std::shared_ptr<const proxy::Snapshot> 
   Worker& worker = *workers_[at];
   worker.snapshot = snapshot;
   worker.flip_under_way = std::any_of(snapshot->routes.begin(), snapshot->routes.end(),
-                                      [](const auto& route) { return route.phase != proxy::RoutePhase::open; });
+                                      [](const auto& route) { return route.phase != proxy::RoutePhase::open; }) ||
+                          !snapshot->moving_groups.empty();
   for (auto& [id, connection] : worker.connections) connection->on_snapshot(snapshot);
   report(at);
 }
@@ -401,7 +404,7 @@ void ProxyProcess::note_state(std::size_t at) {
     const auto found = worker.reported.find(name);
     same = same && found != worker.reported.end() && found->second == std::pair(load.writes_in_flight, load.held);
   }
-  if (same) return;
+  if (same && worker.reported_commits == states_[at].commits_in_flight) return;
   worker.report_due = true;
   around_.events.after(0, guarded([this, at] { report(at); }));
 }
@@ -444,6 +447,7 @@ void ProxyProcess::report(std::size_t at) {
   Worker& worker = *workers_[at];
   worker.report_due = false;
   worker.reported.clear();
+  worker.reported_commits = states_[at].commits_in_flight;
   proxy::WorkerReport report;
   report.worker = at;
   report.revision = worker.snapshot->revision;
@@ -453,6 +457,9 @@ void ProxyProcess::report(std::size_t at) {
     report.routes.push_back({name, load.writes_in_flight, load.held});
   }
   report.unknown_outcome_at.assign(state.unknown_outcome_at.begin(), state.unknown_outcome_at.end());
+  report.transactional_ids = state.transactional_ids;
+  report.coupled_topics = state.coupled_topics;
+  report.commits_in_flight = state.commits_in_flight;
   report.hold_times_ms = std::exchange(state.hold_times_ms, {});
   worker.outbox.post(
       guarded([this, report = std::move(report)] { controller_->on_worker_report(report, around_.events.now_ms()); }));
@@ -461,6 +468,11 @@ void ProxyProcess::report(std::size_t at) {
 void ProxyProcess::want_image(Side side, Millis not_before) {
   if (frozen_) return;
   controller_event([this, side, not_before] { controller_->on_want_image(side, not_before, around_.events.now_ms()); });
+}
+
+void ProxyProcess::want_binding(const proxy::WantedBinding& wanted) {
+  if (frozen_) return;
+  controller_event([this, wanted] { controller_->on_want_binding(wanted, around_.events.now_ms()); });
 }
 
 void ProxyProcess::arm_controller(Millis at) {

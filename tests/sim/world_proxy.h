@@ -77,6 +77,7 @@ class ProxyProcess : public std::enable_shared_from_this<ProxyProcess> {
   void note_state(std::size_t worker);
   void tick(std::size_t worker);
   void want_image(Side side, Millis not_before);
+  void want_binding(const proxy::WantedBinding& wanted);
   void want_predecessors(std::size_t worker, std::uint64_t connection, std::uint64_t wait, Side home,
                          const std::string& client_id, Millis arrived_at);
   void check_writes(std::size_t worker);

@@ -51,7 +51,7 @@ RouteState default_at(Cluster home, std::int32_t generation) {
 // The parts and then the record that names them.
 void write_flip(Topic& topic, bool opening, const std::string& id, const VirtualLog& log, Cluster home,
                 std::int32_t generation) {
-  const auto parts = control_record::topic_parts(id + "/parts", orders(log));
+  const auto parts = control_record::parts(id + "/parts", orders(log), {});
   for (const Bytes& part : parts) topic.write(part);
   const Chain chain = topic.chain(id);
   const RouteState route = default_at(home, generation);
@@ -77,7 +77,7 @@ TEST(ControlLog, PartsStandOutsideTheChain) {
   Topic topic;
   topic.write(control_record::identity(topic.chain("a"), "id"));
   const Chain next = topic.chain("b");
-  for (const Bytes& part : control_record::topic_parts("x", orders(after_cutover()))) topic.write(part);
+  for (const Bytes& part : control_record::parts("x", orders(after_cutover()), {})) topic.write(part);
   topic.write(control_record::nothing(next));
   EXPECT_EQ(topic.log.outcome("b"), true);
   EXPECT_TRUE(topic.log.state().topics.empty());
@@ -142,7 +142,7 @@ TEST(ControlLog, ASnapshotStandsForWhatWasTrimmed) {
   topic.write(control_record::identity(topic.chain("a"), "id"));
   topic.write(control_record::broker(topic.chain("b"), 0, {source, 3001, 9093}));
   write_flip(topic, false, "close", after_cutover(), target, 1);
-  const auto parts = control_record::topic_parts("snap", topic.log.state().topics);
+  const auto parts = control_record::parts("snap", topic.log.state().topics, {});
   std::vector<std::pair<Offset, Bytes>> kept;
   for (const Bytes& part : parts) kept.emplace_back(topic.write(part), part);
   const Bytes snapshot = control_record::snapshot(topic.chain("s"), topic.log.state(), "snap", parts.size());

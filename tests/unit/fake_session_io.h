@@ -32,6 +32,7 @@ struct FakeIo : SessionIo {
   void close_upstream(UpstreamId id) override { upstreams.at(id).closed = true; }
   void arm_timer(Millis at) override { timer = at; }
   void want_image(Cluster, Millis) override {}
+  void want_binding(const WantedBinding&) override {}
   void want_predecessors(std::uint64_t, Cluster, std::string_view, Millis) override {}
 };
 

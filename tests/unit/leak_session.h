@@ -72,6 +72,7 @@ class LeakSession : public proxy::SessionIo {
   void close_upstream(proxy::UpstreamId id) override { upstreams_.erase(id); }
   void arm_timer(proxy::Millis at) override { timer_ = at; }
   void want_image(Cluster, proxy::Millis) override {}
+  void want_binding(const proxy::WantedBinding&) override {}
   void want_predecessors(std::uint64_t wait, Cluster, std::string_view, proxy::Millis) override { wait_ = wait; }
 
  private:

@@ -37,6 +37,7 @@ struct Io : SessionIo {
   void close_upstream(UpstreamId) override {}
   void arm_timer(Millis) override {}
   void want_image(Cluster, Millis) override {}
+  void want_binding(const WantedBinding&) override {}
   void want_predecessors(std::uint64_t wait, Cluster home, std::string_view client_id, Millis arrived_at) override {
     EXPECT_EQ(client_id, client);
     came = arrived_at;

@@ -1,0 +1,390 @@
+// Moves transactional ids, and the offsets that transactions commit, between the clusters (binding.h).
+#include <algorithm>
+
+#include "protocol/error_code.h"
+#include "protocol/messages.h"
+#include "proxy/commit_positions.h"
+#include "proxy/controller_core.h"
+#include "proxy/producer_id.h"
+
+namespace crossover::proxy {
+
+using namespace protocol;
+
+namespace {
+
+constexpr Millis answer_ms = 2'000;
+constexpr Millis move_ms = 3'000;                            // below what a session holds a request for
+constexpr std::int8_t group_kind = 0, transaction_kind = 1;  // FindCoordinator's key types
+constexpr std::size_t at_once = 64;
+constexpr const char* own_transactional_id = "__crossover_offsets";
+
+bool is(std::int16_t error, ErrorCode code) {
+  return error == static_cast<std::int16_t>(code);
+}
+
+// Errors that go away by themselves.
+bool passes(std::int16_t error) {
+  return is(error, ErrorCode::CONCURRENT_TRANSACTIONS) || is(error, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) ||
+         is(error, ErrorCode::COORDINATOR_NOT_AVAILABLE) || is(error, ErrorCode::NOT_COORDINATOR);
+}
+
+// g++ 12 compiles no braced list among the arguments of what is awaited.
+std::vector<std::string> just(std::string name) {
+  return {std::move(name)};
+}
+
+LastEnd end_of(const std::string& state) {
+  if (state == "CompleteCommit") return LastEnd::committed;
+  return state == "CompleteAbort" ? LastEnd::aborted : LastEnd::none;
+}
+
+}  // namespace
+
+// Those that are known now; all questions are under way together.
+Task<std::map<std::string, NodeId>> Controller::Impl::coordinators(Cluster cluster, std::int8_t kind,
+                                                                   std::vector<std::string> names) {
+  std::map<std::string, NodeId> found;
+  const auto version = version_of(cluster, ApiKey::FindCoordinator, {1, 3});
+  if (!version) co_return found;
+  for (std::size_t from = 0; from < names.size(); from += at_once) {
+    std::vector<Pending> asked;
+    const std::size_t to = std::min(names.size(), from + at_once);
+    for (std::size_t i = from; i < to; ++i) {
+      FindCoordinatorRequest question;
+      question.key = names[i];
+      question.key_type = kind;
+      asked.push_back(ask(cluster, any_node, ApiKey::FindCoordinator, *version, encode(question, *version), answer_ms));
+    }
+    for (std::size_t i = from; i < to; ++i) {
+      const auto answer = co_await answer_to<FindCoordinatorResponse>(asked[i - from], *version, answer_ms);
+      if (answer && answer->error_code == 0) found[names[i]] = answer->node_id;
+    }
+  }
+  co_return found;
+}
+
+// nullopt: not every broker answered.
+Task<std::optional<std::vector<std::string>>> Controller::Impl::listed_ids(Cluster cluster) {
+  const auto version = version_of(cluster, ApiKey::ListTransactions, {0, 1});
+  if (!version) co_return std::nullopt;
+  std::vector<Pending> asked;
+  for (const auto& [node, address] : images_[index_of(cluster)]->brokers)
+    asked.push_back(
+        ask(cluster, node, ApiKey::ListTransactions, *version, encode(ListTransactionsRequest{}, *version), answer_ms));
+  std::vector<std::string> ids;
+  bool complete = true;
+  for (const Pending& pending : asked) {
+    const auto answer = co_await answer_to<ListTransactionsResponse>(pending, *version, answer_ms);
+    complete = complete && answer && answer->error_code == 0;
+    if (!answer) continue;
+    for (const auto& row : answer->transaction_states) {
+      if (row.transaction_state != "Dead" && !row.transactional_id.starts_with("__crossover"))
+        ids.push_back(row.transactional_id);
+    }
+  }
+  if (!complete) co_return std::nullopt;
+  co_return ids;
+}
+
+// nullopt: not every coordinator answered.
+Task<std::optional<Controller::Impl::KnownIds>> Controller::Impl::describe_ids(Cluster cluster,
+                                                                               std::vector<std::string> ids) {
+  KnownIds known;
+  const auto version = version_of(cluster, ApiKey::DescribeTransactions, {0, 0});
+  if (!version) co_return std::nullopt;
+  const std::map<std::string, NodeId> nodes = co_await coordinators(cluster, transaction_kind, ids);
+  if (nodes.size() != ids.size()) co_return std::nullopt;
+  std::map<NodeId, DescribeTransactionsRequest> questions;
+  for (const std::string& id : ids) questions[nodes.at(id)].transactional_ids.push_back(id);
+  std::vector<Pending> asked;
+  for (const auto& [node, question] : questions)
+    asked.push_back(ask(cluster, node, ApiKey::DescribeTransactions, *version, encode(question, *version), answer_ms));
+  for (const Pending& pending : asked) {
+    const auto answer = co_await answer_to<DescribeTransactionsResponse>(pending, *version, answer_ms);
+    if (!answer) co_return std::nullopt;
+    for (const auto& row : answer->transaction_states) {
+      const bool none = is(row.error_code, ErrorCode::TRANSACTIONAL_ID_NOT_FOUND);
+      if (row.error_code != 0 && !none) co_return std::nullopt;
+      KnownId& id = known[row.transactional_id];
+      if (none) continue;
+      id = {{row.producer_id, row.producer_epoch}, row.transaction_state, row.transaction_timeout_ms, {}};
+      for (const auto& topic : row.topics) id.topics.push_back(topic.topic);
+    }
+  }
+  if (known.size() != ids.size()) co_return std::nullopt;
+  co_return known;
+}
+
+// Each id becomes known at its new home, under a name of that cluster. Doing it again does no harm.
+Task<bool> Controller::Impl::initialise_ids(Cluster to, const KnownIds& ids, std::map<std::string, ProducerName>& names,
+                                            std::string& problem) {
+  const auto version = version_of(to, ApiKey::InitProducerId, {0, 4});
+  std::vector<std::string> missing;
+  for (const auto& [id, known] : ids) {
+    if (!names.contains(id)) missing.push_back(id);
+  }
+  const Millis deadline = now_ + move_ms;
+  constexpr std::int32_t default_timeout_ms = 60'000;
+  while (!missing.empty()) {
+    const std::map<std::string, NodeId> nodes = co_await coordinators(to, transaction_kind, missing);
+    std::vector<std::pair<std::string, Pending>> asked;
+    for (const std::string& id : missing) {
+      if (!version || !nodes.contains(id) || asked.size() == at_once) continue;
+      InitProducerIdRequest question;
+      question.transactional_id = id;
+      question.transaction_timeout_ms = ids.at(id).timeout_ms > 0 ? ids.at(id).timeout_ms : default_timeout_ms;
+      asked.emplace_back(
+          id, ask(to, nodes.at(id), ApiKey::InitProducerId, *version, encode(question, *version), answer_ms));
+    }
+    for (const auto& [id, pending] : asked) {
+      const auto answer = co_await answer_to<InitProducerIdResponse>(pending, *version, answer_ms);
+      if (answer && answer->error_code == 0) names[id] = {answer->producer_id, answer->producer_epoch};
+      if (!answer || answer->error_code == 0 || passes(answer->error_code)) continue;
+      problem = "the transactional id " + id.substr(0, 100) + " cannot be initialised on the " +
+                std::string(to_string(to)) + " cluster: " + std::string(error_name(answer->error_code));
+      co_return false;
+    }
+    std::erase_if(missing, [&names](const std::string& id) { return names.contains(id); });
+    if (missing.empty()) break;
+    if (now_ >= deadline) {
+      problem = "the " + std::string(to_string(to)) + " cluster did not take over " + some_of(missing) + " in time";
+      co_return false;
+    }
+    Until pause(
+        *this, [] { return false; }, now_ + 20);
+    co_await pause;
+  }
+  co_return true;
+}
+
+// A client that has not spoken to its coordinator since the last move still has the name from before it.
+TransactionalBinding Controller::Impl::moved(const std::string& id, const KnownId& known, ProducerName real,
+                                             Cluster to) const {
+  const TransactionalBinding* before = state_.bindings.find(id);
+  TransactionalBinding after;
+  after.home = to;
+  after.generation = before ? before->generation + 1 : 1;
+  after.real = real;
+  if (known.state.empty()) return after;
+  const bool untouched = before && before->real == known.name;
+  after.alias =
+      untouched ? before->alias : ProducerName{virtual_producer_id(other(to), known.name.id), known.name.epoch};
+  after.ended = untouched && known.state == "Empty" ? before->ended : end_of(known.state);
+  return after;
+}
+
+Task<bool> Controller::Impl::record_bindings(Bindings moved, Cluster log) {
+  const std::string parts_id = options_.proxy_id + "/bind/" + std::to_string(next_id_++);
+  const std::vector<Bytes> parts = control_record::parts(parts_id, {}, moved);
+  const Millis deadline = now_ + move_ms;
+  for (const Bytes& part : parts) {
+    const bool written = co_await append_part(log, part, deadline);
+    if (!written) co_return false;
+  }
+  const std::size_t count = parts.size();
+  const Encode encode = [parts_id, count](const control_record::Chain& chain) {
+    return control_record::bind(chain, parts_id, count);
+  };
+  const Written written = co_await append(log, encode, deadline);
+  if (written == Written::unknown) co_await settle_doubt(log);
+  co_return written == Written::accepted;
+}
+
+// --- what sessions ask for ---
+
+Task<> Controller::Impl::bind_wanted() {
+  for (;;) {
+    {
+      Until wanted(
+          *this, [this] { return !wanted_bindings_.empty() && !moving_; }, std::numeric_limits<Millis>::max());
+      co_await wanted;
+    }
+    moving_ = true;
+    const std::set<WantedBinding> all = std::exchange(wanted_bindings_, {});
+    for (const Cluster to : both_clusters) {
+      std::vector<std::string> ids;
+      for (const WantedBinding& w : all) {
+        if (w.to == to && w.what == Bound::transactional_id) ids.push_back(w.name);
+      }
+      if (!ids.empty()) co_await move_ids(ids, to);
+    }
+    for (const WantedBinding& w : all) {
+      if (w.what == Bound::group) co_await move_offsets(w.name, w.to);
+    }
+    moving_ = false;
+  }
+}
+
+Task<> Controller::Impl::move_ids(std::vector<std::string> ids, Cluster to) {
+  std::erase_if(ids, [this, to](const std::string& id) { return state_.bindings.home_of(id) == to; });
+  if (ids.empty()) co_return;
+  auto known = co_await describe_ids(other(to), ids);
+  // Every id that was on a cluster which the default route has left moved with it: one without a binding is new.
+  const bool all_new =
+      std::none_of(ids.begin(), ids.end(), [this](const auto& id) { return state_.bindings.find(id); });
+  if (!known && all_new && state_.routes.at(default_route).home == to && !images_[index_of(other(to))]->reachable) {
+    known.emplace();
+    for (const std::string& id : ids) (*known)[id] = {};
+  }
+  if (!known) co_return;
+  std::erase_if(*known, [](const auto& entry) { return entry.second.open(); });
+  std::map<std::string, ProducerName> names;
+  std::string problem;
+  const bool initialised = co_await initialise_ids(to, *known, names, problem);
+  if (!initialised) io_.log("warn", "transactional_ids_not_moved", {{"error", problem}});
+  Bindings after;
+  for (const auto& [id, name] : names) after.ids[id] = moved(id, known->at(id), name, to);
+  if (after.empty()) co_return;
+  const bool recorded = co_await record_bindings(after, to);
+  if (recorded)
+    io_.log("info", "transactional_ids_moved",
+            {{"to", std::string(to_string(to))}, {"ids", std::to_string(after.ids.size())}});
+}
+
+// --- groups' offsets ---
+
+Task<> Controller::Impl::move_offsets(std::string group, Cluster to) {
+  const Cluster from = state_.bindings.home_of_group(group);
+  if (from == to) co_return;
+  const Millis deadline = now_ + move_ms;
+  moving_groups_.insert(group);
+  publish();
+  const std::uint64_t revision = revision_;
+  bool copied = false;
+  {
+    Until quiet(
+        *this,
+        [this, revision, &group] {
+          return taken(revision) && std::none_of(workers_.begin(), workers_.end(), [&group](const WorkerView& w) {
+                   return w.commits_in_flight.contains(group);
+                 });
+        },
+        deadline);
+    const bool still = co_await quiet;
+    if (still) copied = co_await copy_offsets(group, from, to, deadline);
+  }
+  if (copied) {
+    Bindings after;
+    const auto before = state_.bindings.groups.find(group);
+    after.groups[group] = {to, before == state_.bindings.groups.end() ? 1 : before->second.generation + 1};
+    copied = co_await record_bindings(after, to);
+  }
+  moving_groups_.erase(group);
+  publish();
+  io_.log(copied ? "info" : "warn", copied ? "group_offsets_moved" : "group_offsets_not_moved",
+          {{"group", group}, {"to", std::string(to_string(to))}});
+}
+
+// All that the group has committed, none of it pending, in the terms of the cluster that it goes to.
+Task<bool> Controller::Impl::copy_offsets(std::string group, Cluster from, Cluster to, Millis deadline) {
+  constexpr VersionRange by_name{7, 7};  // from 7 on it waits for transactions
+  const auto version = version_of(from, ApiKey::OffsetFetch, by_name);
+  if (!version) co_return false;
+  while (now_ < deadline) {
+    const std::map<std::string, NodeId> nodes = co_await coordinators(from, group_kind, just(group));
+    OffsetFetchRequest question;
+    question.group_id = group;
+    question.topics.reset();
+    question.require_stable = true;
+    std::optional<OffsetFetchResponse> answer;
+    if (nodes.contains(group))
+      answer = co_await ask_for<OffsetFetchResponse>(from, nodes.at(group), *version, question, answer_ms);
+    bool settled = answer && answer->error_code == 0;
+    OffsetCommitRequest commits;
+    for (auto& topic : answer ? answer->topics : std::vector<OffsetFetchResponse::OffsetFetchResponseTopic>{}) {
+      auto& rows = commits.topics.emplace_back();
+      rows.name = topic.name;
+      for (auto& row : topic.partitions) {
+        settled = settled && row.error_code == 0;
+        unproject(*snapshot_, from, topic.name, row);
+        auto& commit = rows.partitions.emplace_back();
+        commit.partition_index = row.partition_index;
+        commit.committed_offset = row.committed_offset;
+        commit.committed_leader_epoch = row.committed_leader_epoch;
+        commit.committed_metadata = row.metadata;
+        project(*snapshot_, to, topic.name, commit);
+      }
+    }
+    if (settled) {
+      const bool written = co_await write_offsets(group, to, commits);
+      if (written) co_return true;
+    }
+    Until pause(
+        *this, [] { return false; }, now_ + 20);
+    co_await pause;
+  }
+  co_return false;
+}
+
+// On the cluster of the group's members a commit under no member's name is refused, but not in a transaction.
+Task<bool> Controller::Impl::write_offsets(std::string group, Cluster to, OffsetCommitRequest commits) {
+  if (commits.topics.empty()) co_return true;
+  if (to == snapshot_->groups_home) {
+    const bool written = co_await write_offsets_in_transaction(group, to, std::move(commits));
+    co_return written;
+  }
+  const auto version = version_of(to, ApiKey::OffsetCommit, {6, 8});
+  const std::map<std::string, NodeId> nodes = co_await coordinators(to, group_kind, just(group));
+  if (!version || !nodes.contains(group)) co_return false;
+  commits.group_id = group;
+  commits.generation_id_or_member_epoch = -1;
+  const auto answer = co_await ask_for<OffsetCommitResponse>(to, nodes.at(group), *version, commits, answer_ms);
+  if (!answer || answer->topics.size() != commits.topics.size()) co_return false;
+  co_return std::all_of(answer->topics.begin(), answer->topics.end(), [](const auto& topic) {
+    return std::all_of(topic.partitions.begin(), topic.partitions.end(),
+                       [](const auto& row) { return row.error_code == 0; });
+  });
+}
+
+Task<bool> Controller::Impl::write_offsets_in_transaction(std::string group, Cluster to, OffsetCommitRequest commits) {
+  KnownIds own;
+  own[own_transactional_id] = {};
+  std::map<std::string, ProducerName> names;
+  std::string problem;
+  const bool known = co_await initialise_ids(to, own, names, problem);
+  const auto nodes = co_await coordinators(to, transaction_kind, just(own_transactional_id));
+  const auto groups = co_await coordinators(to, group_kind, just(group));
+  const auto add_version = version_of(to, ApiKey::AddOffsetsToTxn, {0, 3});
+  const auto commit_version = version_of(to, ApiKey::TxnOffsetCommit, {2, 2});
+  const auto end_version = version_of(to, ApiKey::EndTxn, {0, 3});
+  if (!known || nodes.empty() || groups.empty() || !add_version || !commit_version || !end_version) co_return false;
+  const ProducerName name = names.at(own_transactional_id);
+  const NodeId coordinator = nodes.at(own_transactional_id);
+
+  AddOffsetsToTxnRequest add{own_transactional_id, name.id, name.epoch, group};
+  const auto added = co_await ask_for<AddOffsetsToTxnResponse>(to, coordinator, *add_version, add, answer_ms);
+  if (!added || added->error_code != 0) co_return false;
+  TxnOffsetCommitRequest commit;
+  commit.transactional_id = own_transactional_id;
+  commit.group_id = group;
+  commit.producer_id = name.id;
+  commit.producer_epoch = name.epoch;
+  for (const auto& topic : commits.topics) {
+    auto& rows = commit.topics.emplace_back();
+    rows.name = topic.name;
+    for (const auto& row : topic.partitions)
+      rows.partitions.push_back(
+          {row.partition_index, row.committed_offset, row.committed_leader_epoch, row.committed_metadata});
+  }
+  const auto committed =
+      co_await ask_for<TxnOffsetCommitResponse>(to, groups.at(group), *commit_version, commit, answer_ms);
+  bool ok = committed && committed->topics.size() == commit.topics.size();
+  for (const auto& topic :
+       ok ? committed->topics : std::vector<TxnOffsetCommitResponse::TxnOffsetCommitResponseTopic>{}) {
+    for (const auto& row : topic.partitions) ok = ok && row.error_code == 0;
+  }
+  EndTxnRequest end{own_transactional_id, name.id, name.epoch, ok};
+  const auto ended = co_await ask_for<EndTxnResponse>(to, coordinator, *end_version, end, answer_ms);
+  bool open = true;  // the answer comes before the offsets can be read
+  for (int i = 0; i < 100 && open; ++i) {
+    const auto state = co_await describe_ids(to, just(own_transactional_id));
+    open = !state || state->at(own_transactional_id).open();
+    Until pause(
+        *this, [] { return false; }, now_ + 10);
+    if (open) co_await pause;
+  }
+  co_return ok&& ended && ended->error_code == 0 && !open;
+}
+
+}  // namespace crossover::proxy

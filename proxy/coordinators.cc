@@ -1,0 +1,157 @@
+#include "proxy/coordinators.h"
+
+#include <algorithm>
+
+#include "protocol/error_code.h"
+#include "proxy/log_lookup.h"
+
+namespace crossover::proxy {
+
+using namespace protocol;
+
+namespace {
+
+constexpr std::size_t most_remembered = 10'000;
+
+// States in which a coordinator still has a transaction to end (TransactionState.java).
+bool is_under_way(const std::string& state) {
+  return state == "Ongoing" || state.starts_with("Prepare");
+}
+
+// Whether that transactional id has a transaction that is not over; nullopt: its coordinator did not say.
+Task<std::optional<bool>> has_open_transaction(SessionCore& core, const Request& origin, std::string id) {
+  const Cluster home = core.snapshot().bindings->home_of(id);
+  const auto version = version_for(core.snapshot(), home, ApiKey::DescribeTransactions, {0, 0});
+  if (!version) co_return false;
+  DescribeTransactionsRequest question;
+  question.transactional_ids.push_back(id);
+  const auto answer = co_await ask_coordinator<DescribeTransactionsResponse>(
+      core, origin, home, CoordinatorKind::transaction, id, question, *version);
+  if (!answer || answer->transaction_states.size() != 1) co_return std::nullopt;
+  const auto& row = answer->transaction_states[0];
+  note_coordinator_error(core, home, CoordinatorKind::transaction, id, row.error_code);
+  if (row.error_code == static_cast<std::int16_t>(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND)) co_return false;
+  if (row.error_code != 0) co_return std::nullopt;
+  co_return is_under_way(row.transaction_state);
+}
+
+// Whose coordinator a client takes the broker for that it sends this to.
+std::optional<CoordinatorKind> asked_coordinator(ApiKey api) {
+  switch (api) {
+    case ApiKey::InitProducerId:
+    case ApiKey::AddPartitionsToTxn:
+    case ApiKey::AddOffsetsToTxn:
+    case ApiKey::EndTxn:
+    case ApiKey::DescribeTransactions:
+      return CoordinatorKind::transaction;
+    case ApiKey::TxnOffsetCommit:
+    case ApiKey::OffsetCommit:
+    case ApiKey::OffsetFetch:
+      return CoordinatorKind::group;
+    default:
+      return std::nullopt;
+  }
+}
+
+bool concerns(const Snapshot& snapshot, const RouteView& route, const std::vector<std::string>& topics) {
+  return topics.empty() || std::any_of(topics.begin(), topics.end(), [&](const std::string& name) {
+           const TopicView* topic = snapshot.topic(name);
+           return snapshot.routes[topic ? topic->route : 0].name == route.name;
+         });
+}
+
+bool any_in(const Snapshot& snapshot, const std::vector<std::string>& topics, RoutePhase phase) {
+  return std::any_of(snapshot.routes.begin(), snapshot.routes.end(),
+                     [&](const RouteView& route) { return route.phase == phase && concerns(snapshot, route, topics); });
+}
+
+}  // namespace
+
+Task<std::optional<NodeId>> coordinator_of(SessionCore& core, const Request& origin, Cluster cluster,
+                                           CoordinatorKind kind, std::string name) {
+  const auto own = core.own_node(cluster);
+  if (own && asked_coordinator(origin.api()) == kind) co_return own;
+  const std::tuple key{cluster, static_cast<std::int8_t>(kind), name};
+  if (const auto known = core.coordinators.find(key); known != core.coordinators.end()) co_return known->second;
+  const auto version = version_for(core.snapshot(), cluster, ApiKey::FindCoordinator, {1, 3});
+  if (!version) co_return std::nullopt;
+  FindCoordinatorRequest question;
+  question.key = name;
+  question.key_type = static_cast<std::int8_t>(kind);
+  const Bytes body = encode(question, *version);
+  Call call = core.send(origin, cluster, any_node, ApiKey::FindCoordinator, *version, body);
+  const CallState& answered = co_await call;
+  if (answered.status != CallStatus::answered) co_return std::nullopt;
+  const auto answer = decode<FindCoordinatorResponse>(answered.body(), *version);
+  if (!answer || answer->error_code != 0) co_return std::nullopt;
+  if (core.coordinators.size() >= most_remembered) core.coordinators.clear();
+  core.coordinators[key] = answer->node_id;
+  co_return answer->node_id;
+}
+
+void note_coordinator_error(SessionCore& core, Cluster cluster, CoordinatorKind kind, const std::string& name,
+                            std::int16_t error) {
+  const auto code = static_cast<ErrorCode>(error);
+  if (code == ErrorCode::NOT_COORDINATOR || code == ErrorCode::COORDINATOR_NOT_AVAILABLE)
+    core.coordinators.erase({cluster, static_cast<std::int8_t>(kind), name});
+}
+
+Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string transactional_id,
+                         std::vector<std::string> topics, bool begins) {
+  const Millis deadline = origin.arrived_at + core.options().limits.hold_ms;
+  for (;;) {
+    const bool fenced = any_in(core.snapshot(), topics, RoutePhase::fenced);
+    const bool braking = begins && any_in(core.snapshot(), topics, RoutePhase::braking);
+    if (!fenced && !braking) co_return Turn::now;
+    if (!fenced) {
+      const auto open = co_await has_open_transaction(core, origin, transactional_id);
+      if (any_in(core.snapshot(), topics, RoutePhase::fenced)) continue;
+      if (open.value_or(false)) co_return Turn::now;
+    }
+    if (core.now() >= deadline) co_return Turn::later;
+    SessionCore::Changed changed(core, deadline);
+    co_await changed;
+  }
+}
+
+Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to) {
+  if (core.snapshot().bindings->home_of(transactional_id) == to) co_return Turn::now;
+  const auto open = co_await has_open_transaction(core, origin, transactional_id);
+  if (open.value_or(false)) co_return Turn::never;
+  const Millis deadline = core.now() + core.options().limits.hold_ms;
+  core.io().want_binding({Bound::transactional_id, transactional_id, to});
+  while (core.snapshot().bindings->home_of(transactional_id) != to) {
+    if (core.now() >= deadline) co_return Turn::later;
+    SessionCore::Changed changed(core, deadline);
+    co_await changed;
+  }
+  co_return Turn::now;
+}
+
+Task<bool> wait_for_offsets(SessionCore& core, const Request& origin, std::string group) {
+  const Millis deadline = origin.arrived_at + core.options().limits.hold_ms;
+  while (core.snapshot().moving_groups.contains(group)) {
+    if (core.now() >= deadline) co_return false;
+    SessionCore::Changed changed(core, deadline);
+    co_await changed;
+  }
+  co_return true;
+}
+
+Task<Turn> bring_offsets(SessionCore& core, const Request& origin, std::string group, Cluster to) {
+  const Millis deadline = origin.arrived_at + core.options().limits.hold_ms;
+  const auto there = [&core, &group, to] {
+    const Snapshot& snapshot = core.snapshot();
+    return snapshot.bindings->home_of_group(group) == to && !snapshot.moving_groups.contains(group);
+  };
+  if (there()) co_return Turn::now;
+  core.io().want_binding({Bound::group, group, to});
+  while (!there()) {
+    if (core.now() >= deadline) co_return Turn::later;
+    SessionCore::Changed changed(core, deadline);
+    co_await changed;
+  }
+  co_return Turn::now;
+}
+
+}  // namespace crossover::proxy

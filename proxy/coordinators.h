@@ -1,0 +1,77 @@
+// Asking the coordinator of a group or of a transactional id, on whichever cluster it is.
+#pragma once
+
+#include <string>
+
+#include "protocol/messages.h"
+#include "proxy/session_core.h"
+
+namespace crossover::proxy {
+
+enum class CoordinatorKind : std::int8_t { group = 0, transaction = 1 };  // FindCoordinator's key types
+
+// The broker that the client came to if that is one of the cluster and the request is one for such a coordinator; else
+// the cluster is asked, and its answer kept until a broker denies it. nullopt: it is not known now.
+Task<std::optional<NodeId>> coordinator_of(SessionCore& core, const Request& origin, Cluster cluster,
+                                           CoordinatorKind kind, std::string name);
+// What a broker's answer says: it does not coordinate that name (any more).
+void note_coordinator_error(SessionCore& core, Cluster cluster, CoordinatorKind kind, const std::string& name,
+                            std::int16_t error);
+
+// One question to a coordinator, answered in its own terms; nullopt: no answer.
+template <class Answer, class Question>
+Task<std::optional<Answer>> ask_coordinator(SessionCore& core, const Request& origin, Cluster cluster,
+                                            CoordinatorKind kind, std::string name, Question question,
+                                            Version version) {
+  const auto node = co_await coordinator_of(core, origin, cluster, kind, name);
+  if (!node) co_return std::nullopt;
+  const Bytes body = protocol::encode(question, version);
+  Call call = core.send(origin, cluster, *node, Question::api, version, body);
+  const CallState& answered = co_await call;
+  if (answered.status != CallStatus::answered) {
+    core.coordinators.erase({cluster, static_cast<std::int8_t>(kind), name});
+    co_return std::nullopt;
+  }
+  co_return protocol::decode<Answer>(answered.body(), version);
+}
+
+// --- what a flip or a move holds ---
+
+enum class Turn : std::uint8_t {
+  now,
+  later,  // a flip or a move takes too long: the client is to ask again
+  never,  // its open transaction is on another cluster than what it asks for
+};
+
+// Waits while a flip of one of these routes holds what would begin a transaction; `routes` empty: of any route.
+// A transaction that is open goes on while the route brakes.
+Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string transactional_id,
+                         std::vector<std::string> topics, bool begins);
+// Waits until that transactional id is at home there, moving it where it is not.
+Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to);
+// The same for a group's offsets, and while they are moving.
+Task<Turn> bring_offsets(SessionCore& core, const Request& origin, std::string group, Cluster to);
+Task<bool> wait_for_offsets(SessionCore& core, const Request& origin, std::string group);
+
+// Counts a commit, or a read of offsets, until it goes out of scope.
+class CommitGuard {
+ public:
+  CommitGuard(SessionCore& core, std::string group) : core_(core), group_(std::move(group)) {
+    ++core_.worker().commits_in_flight[group_];
+  }
+  CommitGuard(const CommitGuard&) = delete;
+  ~CommitGuard() {
+    const auto at = core_.worker().commits_in_flight.find(group_);
+    if (--at->second == 0) core_.worker().commits_in_flight.erase(at);
+  }
+
+ private:
+  SessionCore& core_;
+  std::string group_;
+};
+
+// Waits until that transactional id may write to these topics: their home is its home, and no flip holds it.
+Task<Turn> may_add_topics(SessionCore& core, const Request& request, std::string id, std::vector<std::string> topics,
+                          bool begins);
+
+}  // namespace crossover::proxy

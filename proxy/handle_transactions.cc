@@ -1,0 +1,363 @@
+// Transactional ids: asked of the coordinator at their home, under the names that it knows (binding.h).
+#include <algorithm>
+
+#include "protocol/error_code.h"
+#include "proxy/commit_positions.h"
+#include "proxy/coordinators.h"
+#include "proxy/group_members.h"
+#include "proxy/handlers.h"
+#include "proxy/producer_id.h"
+
+namespace crossover::proxy {
+namespace {
+
+using namespace protocol;
+
+constexpr std::int16_t code(ErrorCode e) {
+  return static_cast<std::int16_t>(e);
+}
+
+// What an older instance of a transactional id is told; clients that do not know the newer code take the older.
+ErrorCode fenced(const Request& request) {
+  const Version first = request.api() == ApiKey::InitProducerId ? 4 : 2;
+  return request.version() >= first ? ErrorCode::PRODUCER_FENCED : ErrorCode::INVALID_PRODUCER_EPOCH;
+}
+
+std::vector<DefinedRoute> all_routes(const Snapshot& snapshot) {
+  std::vector<DefinedRoute> routes;
+  for (std::size_t i = 0; i < snapshot.routes.size(); ++i) routes.push_back(snapshot.defined_route(i));
+  return routes;
+}
+
+// Puts the name on the home into a request; false: it is an older instance's.
+template <class Asked>
+bool name_on_home(const SessionCore& core, Asked& asked) {
+  const auto real =
+      core.snapshot().bindings->to_real(asked.transactional_id, {asked.producer_id, asked.producer_epoch});
+  if (!real) return false;
+  asked.producer_id = real->id;
+  asked.producer_epoch = real->epoch;
+  return true;
+}
+
+template <class Answer>
+void name_for_client(const Bindings& bindings, const std::string& id, Answer& answer) {
+  const ProducerName known_as = bindings.to_virtual(id, {answer.producer_id, answer.producer_epoch});
+  answer.producer_id = known_as.id;
+  answer.producer_epoch = known_as.epoch;
+}
+
+template <class Answer, class Question>
+Task<std::optional<Answer>> ask_home(SessionCore& core, const Request& request, std::string id, Question question) {
+  const Cluster home = core.snapshot().bindings->home_of(id);
+  auto answer = co_await ask_coordinator<Answer>(core, request, home, CoordinatorKind::transaction, id,
+                                                 std::move(question), request.version());
+  co_return answer;
+}
+
+// --- InitProducerId ---
+
+// Without a transactional id any broker of either cluster can hand out an id; the virtual one says which did.
+Task<> init_idempotent(SessionCore& core, Request& request, InitProducerIdRequest asked) {
+  Cluster allocator = core.snapshot().groups_home;
+  const AllocatedId given = split_virtual(asked.producer_id);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    InitProducerIdRequest sent = asked;
+    if (asked.producer_id >= 0) {
+      sent.producer_id = given.allocator == allocator ? given.id : -1;
+      if (given.allocator != allocator) sent.producer_epoch = -1;
+    }
+    const Bytes body = encode(sent, request.version());
+    Call call = core.send(request, allocator, core.some_node(allocator), request.api(), request.version(), body);
+    CallState& answered = co_await call;
+    auto answer = answered.status == CallStatus::answered
+                      ? decode<InitProducerIdResponse>(answered.body(), request.version())
+                      : std::nullopt;
+    if (answer) {
+      answer->producer_id = virtual_producer_id(allocator, answer->producer_id);
+      co_return core.reply(request, *answer);
+    }
+    allocator = other(allocator);
+  }
+  core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+}
+
+// A new id begins where the default route is at home.
+Task<> init_transactional(SessionCore& core, Request& request, InitProducerIdRequest asked) {
+  const std::string id = *asked.transactional_id;
+  note_seen(core.worker().transactional_ids, id, core.now());
+  for (;;) {
+    Turn turn = co_await wait_for_turn(core, request, id, {}, true);
+    if (turn != Turn::now) co_return core.reply_error(request, ErrorCode::CONCURRENT_TRANSACTIONS);
+    const Cluster begins_at = core.snapshot().routes[0].home;
+    if (core.snapshot().bindings->find(id) || begins_at == Bindings::first_home) break;
+    turn = co_await bring_home(core, request, id, begins_at);
+    if (turn == Turn::later) co_return core.reply_error(request, ErrorCode::CONCURRENT_TRANSACTIONS);
+    if (turn == Turn::never) break;  // it goes on where its transaction is
+  }
+  const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
+  const auto real = core.snapshot().bindings->to_real(id, {asked.producer_id, asked.producer_epoch});
+  if (!real) co_return core.reply_error(request, fenced(request));
+  asked.producer_id = real->id;
+  asked.producer_epoch = real->epoch;
+  const std::shared_ptr<const Bindings> bindings = core.snapshot().bindings;
+  auto answer = co_await ask_home<InitProducerIdResponse>(core, request, id, asked);
+  if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+  note_coordinator_error(core, bindings->home_of(id), CoordinatorKind::transaction, id, answer->error_code);
+  if (answer->error_code == 0) name_for_client(*bindings, id, *answer);
+  core.reply(request, *answer);
+}
+
+Task<> init_producer_id(SessionCore& core, Request& request) {
+  const auto asked = decode<InitProducerIdRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed InitProducerId request");
+  if (asked->transactional_id) {
+    co_await init_transactional(core, request, *asked);
+  } else {
+    co_await init_idempotent(core, request, *asked);
+  }
+}
+
+// --- what begins a transaction, or adds to it ---
+
+// The cluster that all of these topics are homed on; nullopt: they are on both, which no transaction can span.
+std::optional<Cluster> common_home(const Snapshot& snapshot, const std::vector<std::string>& topics) {
+  std::optional<Cluster> home;
+  for (const std::string& name : topics) {
+    const TopicView* topic = snapshot.topic(name);
+    if (!topic) continue;  // its coordinator will say so
+    const Cluster here = snapshot.route_of(*topic).home;
+    if (home && *home != here) return std::nullopt;
+    home = here;
+  }
+  return home ? home : snapshot.routes[0].home;
+}
+
+}  // namespace
+
+Task<Turn> may_add_topics(SessionCore& core, const Request& request, std::string id, std::vector<std::string> topics,
+                          bool begins) {
+  note_seen(core.worker().transactional_ids, id, core.now());
+  auto& coupled = core.worker().coupled_topics;
+  constexpr std::size_t most_ids = 1'000, most_topics = 1'000;
+  if (coupled.size() >= most_ids && !coupled.contains(id)) coupled.clear();
+  if (coupled[id].size() < most_topics) coupled[id].insert(topics.begin(), topics.end());
+  for (;;) {
+    Turn turn = co_await wait_for_turn(core, request, id, topics, begins);
+    if (turn != Turn::now) co_return turn;
+    const auto home = common_home(core.snapshot(), topics);
+    if (!home) co_return Turn::never;
+    if (core.snapshot().bindings->home_of(id) == *home) co_return Turn::now;
+    turn = co_await bring_home(core, request, id, *home);
+    if (turn != Turn::now) co_return turn;
+  }
+}
+
+namespace {
+
+ErrorCode error_of(Turn turn) {
+  return turn == Turn::never ? ErrorCode::INVALID_TXN_STATE : ErrorCode::CONCURRENT_TRANSACTIONS;
+}
+
+Task<> add_partitions(SessionCore& core, Request& request) {
+  auto asked = decode<AddPartitionsToTxnRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed AddPartitionsToTxn request");
+  const std::string id = asked->v3_and_below_transactional_id;
+  std::vector<std::string> topics;
+  for (const auto& topic : asked->v3_and_below_topics) topics.push_back(topic.name);
+  const Turn turn = co_await may_add_topics(core, request, id, topics, true);
+  if (turn != Turn::now) co_return core.reply_error(request, error_of(turn));
+  const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
+  const auto real =
+      core.snapshot().bindings->to_real(id, {asked->v3_and_below_producer_id, asked->v3_and_below_producer_epoch});
+  if (!real) co_return core.reply_error(request, fenced(request));
+  asked->v3_and_below_producer_id = real->id;
+  asked->v3_and_below_producer_epoch = real->epoch;
+  const auto answer = co_await ask_home<AddPartitionsToTxnResponse>(core, request, id, *asked);
+  if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+  for (const auto& topic : answer->results_by_topic_v3_and_below) {
+    for (const auto& row : topic.results_by_partition)
+      note_coordinator_error(core, core.snapshot().bindings->home_of(id), CoordinatorKind::transaction, id,
+                             row.partition_error_code);
+  }
+  core.reply(request, *answer);
+}
+
+Task<> add_offsets(SessionCore& core, Request& request) {
+  auto asked = decode<AddOffsetsToTxnRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed AddOffsetsToTxn request");
+  const std::string id = asked->transactional_id;
+  note_seen(core.worker().transactional_ids, id, core.now());
+  const Turn turn = co_await wait_for_turn(core, request, id, {}, true);
+  if (turn != Turn::now) co_return core.reply_error(request, error_of(turn));
+  const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
+  if (!name_on_home(core, *asked)) co_return core.reply_error(request, fenced(request));
+  const auto answer = co_await ask_home<AddOffsetsToTxnResponse>(core, request, id, *asked);
+  if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+  note_coordinator_error(core, core.snapshot().bindings->home_of(id), CoordinatorKind::transaction, id,
+                         answer->error_code);
+  core.reply(request, *answer);
+}
+
+void refuse_all(TxnOffsetCommitResponse& answer, std::int16_t error) {
+  for (auto& topic : answer.topics) {
+    for (auto& row : topic.partitions) row.error_code = error;
+  }
+}
+
+// Where the group's offsets are not with its members, these are looked up behind the write: if the member was one then,
+// whoever takes its partitions over reads the offsets later, and so waits for this transaction.
+Task<> commit_offsets(SessionCore& core, Request& request) {
+  constexpr Version first_that_begins = 5;
+  auto asked = decode<TxnOffsetCommitRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed TxnOffsetCommit request");
+  const std::string id = asked->transactional_id, group = asked->group_id;
+  note_seen(core.worker().transactional_ids, id, core.now());
+  for (;;) {
+    Turn turn = co_await wait_for_turn(core, request, id, {}, request.version() >= first_that_begins);
+    const Cluster home = core.snapshot().bindings->home_of(id);
+    const bool there =
+        core.snapshot().bindings->home_of_group(group) == home && !core.snapshot().moving_groups.contains(group);
+    if (turn == Turn::now && there) break;
+    if (turn == Turn::now) turn = co_await bring_offsets(core, request, group, home);
+    if (turn != Turn::now) co_return core.reply_error(request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+  }
+  const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
+  const CommitGuard commit_in_flight(core, group);
+  const Cluster home = core.snapshot().bindings->home_of(id);
+  if (!name_on_home(core, *asked)) co_return core.reply_error(request, ErrorCode::INVALID_PRODUCER_EPOCH);
+  project_commit(core.snapshot(), home, *asked);
+  const GroupMember member{group, asked->generation_id_or_member_epoch, asked->member_id, asked->group_instance_id};
+  const bool apart = home != core.snapshot().groups_home;
+  if (apart) {
+    asked->generation_id_or_member_epoch = -1;
+    asked->member_id.clear();
+    asked->group_instance_id.reset();
+  }
+  auto answer = co_await ask_coordinator<TxnOffsetCommitResponse>(core, request, home, CoordinatorKind::group, group,
+                                                                  *asked, request.version());
+  if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+  if (apart) {
+    const std::int16_t error = co_await member_error(core, request, member);
+    if (error != 0) refuse_all(*answer, error);
+  }
+  for (auto& topic : answer->topics) {
+    const TopicView* view =
+        topic.topic_id.is_zero() ? nullptr : topic_by_real_id(core.snapshot(), home, topic.topic_id);
+    if (view) topic.topic_id = view->virtual_id;
+    for (const auto& row : topic.partitions)
+      note_coordinator_error(core, home, CoordinatorKind::group, group, row.error_code);
+  }
+  core.reply(request, *answer);
+}
+
+// --- EndTxn ---
+
+bool ended_so(const TransactionalBinding& binding, bool committed) {
+  return binding.ended == (committed ? LastEnd::committed : LastEnd::aborted);
+}
+
+// The answer was lost on the home before: asked again here, where that transaction never was.
+bool repeats_end_elsewhere(const TransactionalBinding* binding, const EndTxnRequest& asked, Version version) {
+  constexpr Version first_that_renames = 5;  // the answer carries the epoch of the next transaction
+  if (!binding || asked.producer_id != binding->alias.id || !ended_so(*binding, asked.committed)) return false;
+  return version >= first_that_renames && asked.producer_epoch + 1 == binding->alias.epoch;
+}
+
+Task<> end(SessionCore& core, Request& request) {
+  auto asked = decode<EndTxnRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed EndTxn request");
+  const std::string id = asked->transactional_id;
+  note_seen(core.worker().transactional_ids, id, core.now());
+  const std::shared_ptr<const Bindings> bindings = core.snapshot().bindings;
+  const TransactionalBinding* binding = bindings->find(id);
+  const ProducerName known_as{asked->producer_id, asked->producer_epoch};
+  EndTxnResponse done_before;
+  if (binding) {
+    done_before.producer_id = binding->alias.id;
+    done_before.producer_epoch = binding->alias.epoch;
+  }
+  if (repeats_end_elsewhere(binding, *asked, request.version())) co_return core.reply(request, done_before);
+  const bool committed = asked->committed;
+  if (!name_on_home(core, *asked)) co_return core.reply_error(request, fenced(request));
+  auto answer = co_await ask_home<EndTxnResponse>(core, request, id, *asked);
+  if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+  note_coordinator_error(core, bindings->home_of(id), CoordinatorKind::transaction, id, answer->error_code);
+  const bool none_here = answer->error_code == code(ErrorCode::INVALID_TXN_STATE);
+  if (none_here && binding && known_as == binding->alias && ended_so(*binding, committed))
+    co_return core.reply(request, done_before);
+  if (answer->error_code == 0) name_for_client(*bindings, id, *answer);
+  core.reply(request, *answer);
+}
+
+// --- for admin tools ---
+
+// Who is asked coordinates some of them; of the others it is not the coordinator.
+Task<> describe(SessionCore& core, Request& request) {
+  const auto asked = decode<DescribeTransactionsRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed DescribeTransactions request");
+  const std::shared_ptr<const Bindings> bindings = core.snapshot().bindings;
+  DescribeTransactionsResponse answer;
+  for (const std::string& id : asked->transactional_ids) {
+    DescribeTransactionsRequest question;
+    question.transactional_ids.push_back(id);
+    const auto answered = co_await ask_home<DescribeTransactionsResponse>(core, request, id, question);
+    auto& row = answer.transaction_states.emplace_back();
+    row.error_code = code(ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    if (answered && answered->transaction_states.size() == 1) row = answered->transaction_states[0];
+    row.transactional_id = id;
+    note_coordinator_error(core, bindings->home_of(id), CoordinatorKind::transaction, id, row.error_code);
+    if (row.error_code == 0) name_for_client(*bindings, id, row);
+  }
+  core.reply(request, answer);
+}
+
+}  // namespace
+
+Task<> handle_transaction(SessionCore& core, Request& request) {
+  switch (request.api()) {
+    case ApiKey::InitProducerId:
+      return init_producer_id(core, request);
+    case ApiKey::AddPartitionsToTxn:
+      return add_partitions(core, request);
+    case ApiKey::AddOffsetsToTxn:
+      return add_offsets(core, request);
+    case ApiKey::TxnOffsetCommit:
+      return commit_offsets(core, request);
+    case ApiKey::DescribeTransactions:
+      return describe(core, request);
+    default:
+      return end(core, request);
+  }
+}
+
+// Each broker lists those that it coordinates; what a cluster remembers of ids that moved away is not shown.
+Task<> handle_list_transactions(SessionCore& core, Request& request) {
+  auto asked = decode<ListTransactionsRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed ListTransactions request");
+  Cluster cluster = Bindings::first_home;
+  for (const Cluster c : both_clusters) {
+    if (core.own_node(c)) cluster = c;
+  }
+  std::vector<std::int64_t> wanted;
+  for (const std::int64_t id : asked->producer_id_filters) wanted.push_back(split_virtual(id).id);
+  asked->producer_id_filters = wanted;
+  const Bytes body = encode(*asked, request.version());
+  Call call = core.send(request, cluster, core.some_node(cluster), request.api(), request.version(), body);
+  CallState& answered = co_await call;
+  auto answer = answered.status == CallStatus::answered
+                    ? decode<ListTransactionsResponse>(answered.body(), request.version())
+                    : std::nullopt;
+  if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+  const std::shared_ptr<const Bindings> bindings = core.snapshot().bindings;
+  std::erase_if(answer->transaction_states,
+                [&](const auto& row) { return bindings->home_of(row.transactional_id) != cluster; });
+  for (auto& row : answer->transaction_states) {
+    const TransactionalBinding* binding = bindings->find(row.transactional_id);
+    const bool as_moved = binding && binding->alias.id >= 0 && binding->real.id == row.producer_id;
+    row.producer_id = as_moved ? binding->alias.id : virtual_producer_id(cluster, row.producer_id);
+  }
+  core.reply(request, *answer);
+}
+
+}  // namespace crossover::proxy
