@@ -59,6 +59,7 @@ struct ControlState {
   std::int64_t routes_revision = 0;
   std::set<std::string> deleted_routes;      // ids
   std::map<std::string, TopicState> topics;  // those that were ever flipped
+  std::set<Uuid> forgotten;                  // virtual ids of topics whose logs ended, while a log may still hold them
 
   ControlState();
   const RouteState* route(const std::string& name) const;
@@ -75,6 +76,7 @@ class ControlLog {
 
   const ControlState& state() const { return state_; }
   Offset last_accepted() const { return last_accepted_; }
+  const std::string& last_writer() const { return last_writer_; }  // the proxy that wrote that one
   // Whether a chained record with that id was seen, and whether it took effect.
   std::optional<bool> outcome(const std::string& record_id) const;
   std::size_t records_since_snapshot() const { return since_snapshot_; }
@@ -85,6 +87,7 @@ class ControlLog {
  private:
   ControlState state_;
   Offset last_accepted_ = -1;
+  std::string last_writer_;
   std::map<std::string, bool> outcomes_;
   struct Parts {
     Offset first = -1;
