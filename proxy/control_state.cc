@@ -246,8 +246,15 @@ bool lost_history(const TopicState& topic, Cluster cluster) {
   });
 }
 
+void forget_topic(ControlState& state, const Uuid& virtual_id) {
+  if (virtual_id.is_zero()) return;  // one of a cluster without topic ids
+  state.forgotten.insert(virtual_id);
+  std::erase_if(state.topics, [&virtual_id](const auto& entry) { return entry.second.virtual_id == virtual_id; });
+}
+
 void take_topics(ControlState& state, std::map<std::string, TopicState> topics) {
   for (auto& [name, topic] : topics) {
+    if (state.forgotten.contains(topic.virtual_id)) continue;
     const auto known = state.topics.find(name);
     if (known == state.topics.end() || topic.generation() > known->second.generation()) {
       state.topics[name] = std::move(topic);
@@ -333,6 +340,7 @@ void ControlState::merge(const ControlState& o) {
   }
   for (const std::string& id : deleted_routes) routes.erase(id);
   routes_revision = std::max(routes_revision, o.routes_revision);
+  for (const Uuid& id : o.forgotten) forget_topic(*this, id);
   take_topics(*this, o.topics);
   bindings.merge(o.bindings);
 }
@@ -396,8 +404,9 @@ void ControlLog::fold(Offset offset, BytesView record) {
     if (type == "close" || type == "open") read_flip(body, type == "open", std::move(topics), state_);
     if (type == "forget") {
       const auto known = state_.topics.find(text(body.at("topic")));
-      if (known != state_.topics.end() && known->second.virtual_id == uuid_from(body.at("topic_id")))
-        state_.topics.erase(known);
+      const Uuid id = uuid_from(body.at("topic_id"));
+      if (known != state_.topics.end() && known->second.virtual_id == id) state_.topics.erase(known);
+      forget_topic(state_, id);
     }
     if (type == "lost") {
       const auto known = state_.topics.find(text(body.at("topic")));
@@ -419,6 +428,9 @@ void ControlLog::fold(Offset offset, BytesView record) {
         if (const auto* v = body.if_contains(name_of(c))) read.versions[index_of(c)] = versions_from(v->as_object());
       }
       read_routes(body.at("routes").as_object(), read);
+      if (const auto* forgotten = body.if_contains("forgotten")) {
+        for (const auto& v : forgotten->as_array()) read.forgotten.insert(uuid_from(v));
+      }
       read.topics = std::move(topics);
       read.bindings = std::move(bindings);
       state_.merge(read);
@@ -426,6 +438,7 @@ void ControlLog::fold(Offset offset, BytesView record) {
       snapshot_from_ = first_part;
     }
     last_accepted_ = offset;
+    last_writer_ = text(body.at("by"));
     outcomes_[id] = true;
   } catch (const std::exception&) {
     ++unreadable_;  // somebody else's bytes, or a bug: never guessed at
@@ -606,6 +619,9 @@ Bytes snapshot(const Chain& chain, const ControlState& state, const std::string&
     if (state.versions[index_of(c)]) o[name_of(c)] = versions_body(*state.versions[index_of(c)]);
   }
   o["routes"] = routes_body(state);
+  json::array forgotten;
+  for (const Uuid& id : state.forgotten) forgotten.push_back(json::value(to_string(id)));
+  o["forgotten"] = std::move(forgotten);
   o["parts"] = parts_id;
   o["part_count"] = parts;
   return json::serialize(o);

@@ -61,6 +61,7 @@ struct ControlState {
   std::set<std::string> deleted_routes;      // ids
   std::map<std::string, TopicState> topics;  // those that were ever flipped
   Bindings bindings;
+  std::set<Uuid> forgotten;                  // virtual ids of topics whose logs ended, while a log may still hold them
 
   ControlState();
   const RouteState* route(const std::string& name) const;
@@ -77,6 +78,7 @@ class ControlLog {
 
   const ControlState& state() const { return state_; }
   Offset last_accepted() const { return last_accepted_; }
+  const std::string& last_writer() const { return last_writer_; }  // the proxy that wrote that one
   // Whether a chained record with that id was seen, and whether it took effect.
   std::optional<bool> outcome(const std::string& record_id) const;
   std::size_t records_since_snapshot() const { return since_snapshot_; }
@@ -87,6 +89,7 @@ class ControlLog {
  private:
   ControlState state_;
   Offset last_accepted_ = -1;
+  std::string last_writer_;
   std::map<std::string, bool> outcomes_;
   struct Parts {
     Offset first = -1;

@@ -50,7 +50,14 @@ void Controller::Impl::on_append_result(CallId id, bool acknowledged, Millis now
 
 void Controller::Impl::on_control_record(Cluster cluster, Offset offset, BytesView record, Millis now) {
   now_ = now;
-  logs_[index_of(cluster)].fold(offset, record);
+  ControlLog& log = logs_[index_of(cluster)];
+  const Offset before = log.last_accepted();
+  log.fold(offset, record);
+  // Who writes there serves, whether or not its heartbeat was read yet.
+  if (caught_up_[index_of(cluster)] && log.last_accepted() != before && log.last_writer() != options_.proxy_id) {
+    ++foreign_records_;
+    note_heartbeat(log.last_writer(), claimed_[index_of(cluster)]);
+  }
   refold();
   // While the log is first read there is nothing to say yet.
   if (caught_up_[index_of(cluster)]) publish();
@@ -263,11 +270,20 @@ namespace {
 constexpr std::size_t most_routes = 1'000;            // besides default
 constexpr std::size_t most_route_bytes = 800 * 1024;  // of the 1 MB that brokers take by default
 
+// A route is all of a flip's two records; between them no topic leaves or joins it.
+std::string unopened(const ControlState& state) {
+  for (const auto& [id, route] : state.routes) {
+    if (!route.opened) return "an earlier flip of the route '" + route.name + "' is still being completed: try again";
+  }
+  return "";
+}
+
 // What a definition would change, or why it may not.
 std::string redefine(ControlState& state, const RouteDefinition& definition, const std::string& new_id) {
   if (definition.name == default_route)
     return "the route 'default' holds all topics that no other route names; it cannot be defined";
   if (definition.topics.empty()) return "a route needs at least one topic; delete it instead";
+  if (std::string problem = unopened(state); !problem.empty()) return problem;
   const RouteState* known = state.route(definition.name);
   std::optional<Cluster> home;
   if (known) home = known->home;
@@ -314,6 +330,7 @@ std::string remove(ControlState& state, const std::string& name) {
   const RouteState* route = state.route(name);
   if (!route) return "no such route";
   if (name == default_route) return "the route 'default' cannot be deleted";
+  if (std::string problem = unopened(state); !problem.empty()) return problem;
   if (route->home != state.routes.at(default_route).home)
     return "its topics would fall to 'default', which is homed on the other cluster; flip the route there first";
   const std::string id = route->id;

@@ -107,6 +107,13 @@ class Controller::Impl {
   Task<std::optional<EndedTopic>> find_ended_topic(Cluster log);
   void log_ended(const EndedTopic& ended, Cluster log);
   Task<bool> brokers_agree_that_ended(Cluster cluster, std::string topic, Uuid real_id);
+  struct Ended {
+    std::string topic;
+    Uuid real_id;
+    Cluster cluster{};
+    auto operator<=>(const Ended&) const = default;
+  };
+  std::map<Ended, Millis> ended_since_;  // according to all brokers that answered, without a break
   Task<bool> keep_snapshot(Cluster log, Offset seen, Millis deadline);
   // --- writes past the proxy (controller_strangers.cc) ---
   struct Place {
@@ -144,6 +151,7 @@ class Controller::Impl {
   Millis others_read_at() const;
   bool may_live(const std::string& proxy_id, const OtherProxy& other) const;
   bool may_be_predecessor(const std::string& proxy_id, const OtherProxy& other) const;
+  bool awaits_predecessor() const;
   bool others_known() const;
   std::string other_proxies() const;
 
@@ -200,6 +208,7 @@ class Controller::Impl {
   struct Flip {
     RouteState route;              // as before
     std::int64_t definitions = 0;  // of routes, as before
+    std::uint64_t foreign_records = 0;
     Cluster from, to;
     bool dry_run = false;
     FlipReport report;
@@ -279,7 +288,8 @@ class Controller::Impl {
   std::array<bool, 2> claimed_{};  // and no record of an earlier process can be accepted any more
   std::array<bool, 2> writing_{};
   std::map<CallId, std::optional<bool>> appends_;
-  ControlState state_;  // both logs together
+  std::uint64_t foreign_records_ = 0;  // of other proxies, since the logs were first read
+  ControlState state_;                 // both logs together
 
   std::shared_ptr<const Snapshot> snapshot_;
   std::uint64_t revision_ = 0;

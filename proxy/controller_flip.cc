@@ -23,7 +23,7 @@ constexpr std::int32_t debug_replica = -2;  // ListOffsets: the log end, beyond 
 constexpr std::int32_t consumer_replica = -1;
 constexpr std::int64_t latest = -1;
 constexpr Millis release_ms = 2'000;
-constexpr Millis others_ms = 8'000;  // a predecessor is taken for gone sooner
+constexpr Millis others_ms = 12'000;  // a predecessor is taken for gone sooner, also by a busy machine
 
 }  // namespace
 
@@ -68,6 +68,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
   }
   flip.route = *route;
   flip.definitions = state_.routes_revision;
+  flip.foreign_records = foreign_records_;
   flip.report.generation = route->generation;
   if (running_step_.contains(route->id)) {
     fail(flip, "a flip of this route is running");
@@ -533,6 +534,13 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
   if (!new_side) co_return false;
   for (std::size_t i = 0; i < flip.places.size(); ++i) {
     Flip::Place& place = flip.places[i];
+    const PartitionView* view = snapshot_->partition(place.topic, place.partition);
+    if (!view || ends[i] < view->log.open_segment().real_base) {
+      fail(flip, place_name(place.topic, place.partition) + " ends at " + std::to_string(ends[i]) + " on the " +
+                     std::string(to_string(flip.from)) +
+                     " cluster, before the offset at which it was opened there: an unclean election cut its log");
+      co_return false;
+    }
     place.old_end = ends[i];
     place.new_end = starts[i];
     const Segment* closed = last_history(flip, place);
@@ -592,7 +600,7 @@ Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, M
     // What was spliced must still be what stands: another process's record may have been folded meanwhile.
     const RouteState* present = state_.route(flip.route.name);
     const bool unchanged = present && present->opened && present->generation == flip.route.generation &&
-                           state_.routes_revision == flip.definitions;
+                           state_.routes_revision == flip.definitions && foreign_records_ == flip.foreign_records;
     if (!opening && !unchanged) return Bytes();
     return opening ? control_record::open(chain, after, parts_id, count)
                    : control_record::close(chain, after, parts_id, count);

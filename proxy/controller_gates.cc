@@ -130,7 +130,10 @@ Task<> Controller::Impl::history_gate(Flip& flip) {
   std::map<NodeId, OffsetForLeaderEpochRequest> questions;
   for (const Flip::Place& place : flip.places) {
     const auto recorded = state_.topics.find(place.topic);
-    if (recorded != state_.topics.end() && made_anew(place.topic, recorded->second, flip.to)) anew.insert(place.topic);
+    for (const Cluster c : both_clusters) {
+      if (recorded != state_.topics.end() && made_anew(place.topic, recorded->second, c))
+        anew.insert(place.topic + " on the " + std::string(to_string(c)) + " cluster");
+    }
     const Segment* closed = last_history(flip, place);
     if (!closed || !version || place.new_leader < 0) continue;
     OffsetForLeaderEpochRequest& question = questions[place.new_leader];
@@ -155,8 +158,8 @@ Task<> Controller::Impl::history_gate(Flip& flip) {
   }
   const std::string there = "on the " + std::string(to_string(flip.to)) + " cluster";
   gate(flip, "history", anew.empty() && cut.empty(),
-       !anew.empty() ? "deleted and made anew " + there + ", which is being taken down: " +
-                           some_of({anew.begin(), anew.end()}) + "; try again in a moment"
+       !anew.empty() ? "deleted and made anew, which is being taken down: " + some_of({anew.begin(), anew.end()}) +
+                           "; try again in a moment"
        : !cut.empty() ? "an unclean election " + there + " cut off records that clients have read: " + some_of(cut) +
                             "; to give up what is left of them there, delete the topic there and make it anew"
                       : "what was written " + there + " before is still there");

@@ -22,7 +22,7 @@ using namespace protocol;
 namespace {
 
 constexpr Millis heartbeat_ms = 2'000;
-constexpr Millis again_ms = 500;     // while the others' heartbeats were not read to their end
+constexpr Millis again_ms = 500;     // while it is not known yet who else serves
 constexpr Millis lease_ms = 30'000;  // longer than a cluster takes to replace a leader that fell silent
 constexpr Millis blind_ms = 10'000;  // after which what was read last says nothing of who serves now
 constexpr Millis answer_ms = 2'000;
@@ -34,7 +34,7 @@ Bytes heartbeat_request(const ControllerOptions& options, Version version, Bytes
   record.value = boost::json::serialize(boost::json::object{{"v", 1}, {"proxy", options.proxy_id}});
   batch = build_batch({record});
   ProduceRequest ask;
-  ask.acks = 1;
+  ask.acks = -1;  // a leader cut off from its followers renews no lease that the others would not see
   ask.timeout_ms = answer_ms;
   auto& topic = ask.topic_data.emplace_back();
   topic.name = options.leases_topic;
@@ -76,7 +76,7 @@ Task<> Controller::Impl::keep_lease(Cluster cluster) {
     const bool written = co_await beat(cluster);
     if (written) co_await read_others(cluster);
     if (!written) co_await recreate_leases(cluster);
-    const bool behind = !leases_[index_of(cluster)].caught_up;
+    const bool behind = !leases_[index_of(cluster)].caught_up || awaits_predecessor();
     Until due(
         *this, [] { return false; }, now_ + (behind ? again_ms : heartbeat_ms));
     co_await due;
@@ -108,7 +108,7 @@ Task<> Controller::Impl::recreate_leases(Cluster cluster) {
   topic.configs = {{"cleanup.policy", "delete"},
                    {"retention.ms", "600000"},
                    {"segment.ms", "600000"},
-                   {"min.insync.replicas", replicas < replicas_wanted ? "1" : "2"},
+                   {"min.insync.replicas", "1"},  // all that are in sync, be it one
                    {"unclean.leader.election.enable", "false"}};
   const NodeId node = image.brokers.contains(image.controller) ? image.controller : any_node;
   const auto answer = co_await ask_for<CreateTopicsResponse>(cluster, node, *version, question, answer_ms);
@@ -222,12 +222,16 @@ bool Controller::Impl::may_be_predecessor(const std::string& proxy_id, const Oth
   return !other.beats && host_of(proxy_id) == host_of(options_.proxy_id);
 }
 
-// Whether waiting a little longer would not tell more of who serves.
-bool Controller::Impl::others_known() const {
-  if (others_read_at() < 0 || now_ - others_read_at() >= blind_ms) return false;
-  return std::none_of(other_proxies_.begin(), other_proxies_.end(), [this](const auto& other) {
+// One that may be gone, and is taken for gone if it does not beat for a few seconds.
+bool Controller::Impl::awaits_predecessor() const {
+  return std::any_of(other_proxies_.begin(), other_proxies_.end(), [this](const auto& other) {
     return may_be_predecessor(other.first, other.second) && may_live(other.first, other.second);
   });
+}
+
+// Whether waiting a little longer would not tell more of who serves.
+bool Controller::Impl::others_known() const {
+  return others_read_at() >= 0 && now_ - others_read_at() < blind_ms && !awaits_predecessor();
 }
 
 // One process drives flips: what another one has forwarded is not known here. Empty: there is none.

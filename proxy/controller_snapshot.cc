@@ -150,7 +150,7 @@ void Controller::Impl::fill_topics(Snapshot& snapshot) const {
       for (const Cluster c : both_clusters) {
         if (!real[index_of(c)]) view->real_id[index_of(c)] = recorded->second.real_id[index_of(c)];
         // Nothing is read from another topic of the same name.
-        if (c != home && made_anew(name, recorded->second, c)) real[index_of(c)] = nullptr;
+        if (made_anew(name, recorded->second, c)) real[index_of(c)] = nullptr;
       }
     }
     std::size_t count = at_home ? at_home->partitions.size() : 0;

@@ -13,6 +13,7 @@ namespace {
 
 constexpr Millis answer_ms = 5'000;
 constexpr Millis retry_ms = 500;
+constexpr Millis ended_for_good_ms = 3'000;  // longer than a broker that starts knows of no topic
 
 ClusterVersions versions_of(const ApiVersionsResponse& answer) {
   ClusterVersions v;
@@ -285,8 +286,11 @@ Task<std::optional<Controller::Impl::EndedTopic>> Controller::Impl::find_ended_t
       const bool gone = !image.topics.contains(name);
       const bool nothing_lost = c != home && !has_history_on(topic, c);
       if (gone ? nothing_lost : !made_anew(name, topic, c)) continue;
-      const bool confirmed = co_await brokers_agree_that_ended(c, name, topic.real_id[index_of(c)]);
-      if (!confirmed) continue;
+      const bool agreed = co_await brokers_agree_that_ended(c, name, topic.real_id[index_of(c)]);
+      const Ended ended{name, topic.real_id[index_of(c)], c};
+      if (!agreed) ended_since_.erase(ended);
+      if (!agreed || now_ - ended_since_.try_emplace(ended, now_).first->second < ended_for_good_ms) continue;
+      ended_since_.erase(ended);
       const std::optional<Cluster> only_on = c == home ? std::nullopt : std::optional(c);
       co_return EndedTopic{name, gone ? "deleted" : "recreated", topic.virtual_id, only_on};
     }
@@ -294,8 +298,8 @@ Task<std::optional<Controller::Impl::EndedTopic>> Controller::Impl::find_ended_t
   co_return std::nullopt;
 }
 
-// A broker that lags behind its controller may not know a topic yet, or know one that is gone: all that answer must
-// say the same, and more than one of them where there are several.
+// A broker that lags behind its controller, or has just started, may not know a topic yet, or know one that is gone:
+// all that answer must say the same, and more than one of them where there ever were several.
 Task<bool> Controller::Impl::brokers_agree_that_ended(Cluster cluster, std::string topic, Uuid real_id) {
   const auto version = version_of(cluster, ApiKey::Metadata, {7, 12});
   if (!version) co_return false;
@@ -318,13 +322,23 @@ Task<bool> Controller::Impl::brokers_agree_that_ended(Cluster cluster, std::stri
     if (!gone && !another) co_return false;
     ++agreed;
   }
-  co_return agreed > 0 && agreed >= std::min<std::size_t>(asked.size(), 2);
+  const auto on_record = std::count_if(state_.brokers.begin(), state_.brokers.end(),
+                                       [cluster](const auto& b) { return b.second.cluster == cluster; });
+  co_return agreed > 0 && agreed >= static_cast<std::size_t>(std::min<std::ptrdiff_t>(on_record, 2));
 }
 
 Task<bool> Controller::Impl::keep_snapshot(Cluster log, Offset seen, Millis deadline) {
   constexpr std::size_t records_between_snapshots = 1'000;
   if (logs_[index_of(log)].records_since_snapshot() <= records_between_snapshots) co_return false;
-  const ControlState all = state_;
+  ControlState all = state_;
+  // What the other log has forgotten as well needs no mention any more.
+  const std::size_t elsewhere = index_of(other(log));
+  if (caught_up_[elsewhere]) {
+    const auto& there = logs_[elsewhere].state().topics;
+    std::erase_if(all.forgotten, [&there](const Uuid& id) {
+      return std::none_of(there.begin(), there.end(), [&id](const auto& t) { return t.second.virtual_id == id; });
+    });
+  }
   const std::string parts_id = options_.proxy_id + "/snapshot/" + std::to_string(next_id_++);
   const std::vector<Bytes> parts = control_record::parts(parts_id, all.topics, all.bindings);
   for (const Bytes& part : parts) {

@@ -505,7 +505,11 @@ void send_unacknowledged(SessionCore& core, Request& request, const ProduceReque
     if (item.answer || std::find(done.begin(), done.end(), item.to) != done.end()) continue;
     done.push_back(item.to);
     const Bytes body = request_for(request, asked, items, item.to);
-    core.send_unanswered(request, item.to.first, item.to.second, request.version(), body, {item.route});
+    std::vector<DefinedRoute> routes;
+    for (const Item& other : items) {
+      if (!other.answer && other.to == item.to) routes.push_back(other.route);
+    }
+    core.send_unanswered(request, item.to.first, item.to.second, request.version(), body, std::move(routes));
   }
   core.no_reply(request);
 }
@@ -558,9 +562,12 @@ Task<> answer_duplicate(SessionCore& core, Request& request, Item& item, Produce
   }
   if (*past) co_return;
   ++core.worker().counters.duplicates_answered;
-  const VirtualLog log = core.snapshot().partition(item.name, item.data->index)->log;
-  const std::optional<Offset> offset =
-      co_await find_landed_batch(core, request, item.name, item.data->index, log, item.batch, entry.generation);
+  const PartitionView* partition = core.snapshot().partition(item.name, item.data->index);
+  std::optional<Offset> offset;
+  if (partition) {
+    const VirtualLog log = partition->log;
+    offset = co_await find_landed_batch(core, request, item.name, item.data->index, log, item.batch, entry.generation);
+  }
   item.answer = refused(item.data->index, offset ? ErrorCode::NONE : ErrorCode::NOT_LEADER_OR_FOLLOWER);
   item.answer->base_offset = offset.value_or(-1);
 }

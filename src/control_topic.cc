@@ -246,11 +246,13 @@ bool ControlTopic::create_topic(rd_kafka_t* client, const std::string& topic, bo
   const std::int32_t replicas = wanted_replication(client);
   if (replicas < 1) return false;
   const bool majority = replicas >= replicas_wanted;
-  std::vector<Setting> settings = {{"cleanup.policy", "delete"},
-                                   {"retention.ms", leases ? "600000" : "-1"},
-                                   {"retention.bytes", "-1"},
-                                   {"min.insync.replicas", majority ? "2" : "1"},
-                                   {"unclean.leader.election.enable", "false"}};
+  std::vector<Setting> settings = {
+      {"cleanup.policy", "delete"},
+      {"retention.ms", leases ? "600000" : "-1"},
+      {"retention.bytes", "-1"},
+      // A lease needs all replicas that are in sync, be it one: writes with acks=1 depend on no more.
+      {"min.insync.replicas", majority && !leases ? "2" : "1"},
+      {"unclean.leader.election.enable", "false"}};
   if (leases) settings.push_back({"segment.ms", "600000"});
   char text[512] = "";
   NewTopic wanted(rd_kafka_NewTopic_new(topic.c_str(), 1, replicas, text, sizeof text));

@@ -119,8 +119,12 @@ def scenario_topic_administration(lab, settings):
     assert counts == [2, 2], counts
     native.admin(lab.bootstrap).create_partitions([NewPartitions(name, 5)])[name].result()
     process.wait_until("five partitions", lambda: len(native.leaders(lab.bootstrap, name)) == 5, 20)
-    counts = [len(native.leaders(cluster.bootstrap, name)) for cluster in lab.clusters()]
-    assert counts == [5, 5], counts
+    # The answer comes from the controller; a broker of the other cluster may learn of it a little later.
+    process.wait_until(
+        "five partitions on both clusters",
+        lambda: [len(native.leaders(cluster.bootstrap, name)) for cluster in lab.clusters()] == [5, 5],
+        20,
+    )
     consumer = workers.Worker(
         "java-4.4.0", "consume", lab.folder, "administered", bootstrap=lab.bootstrap, topic=name, group=name
     ).wait_ready()

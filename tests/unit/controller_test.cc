@@ -226,6 +226,13 @@ TEST_F(AfterACutover, ATopicMadeAnewIsAnotherTopic) {
   EXPECT_FALSE(world.fold(target).state().topics.contains("orders"));
 }
 
+const Gate& gate_named(const FlipReport& report, const std::string& name) {
+  static const Gate none{"none", false, "not judged"};
+  const auto found =
+      std::find_if(report.gates.begin(), report.gates.end(), [&name](const Gate& g) { return g.name == name; });
+  return found == report.gates.end() ? none : *found;
+}
+
 // What the gate of other proxies says; empty: green.
 std::string others_gate(const FlipReport& report) {
   for (const Gate& gate : report.gates) {
@@ -368,14 +375,193 @@ TEST_F(OtherProxies, ALeasesTopicThatWasDeletedIsMadeAnew) {
   EXPECT_EQ(gate_within(10), "");
 }
 
-// --- transactional ids ---
+// --- what becomes of topics behind the proxy's back ---
 
-const Gate& gate_named(const FlipReport& report, const std::string& name) {
-  static const Gate none{"none", false, "not judged"};
-  const auto found =
-      std::find_if(report.gates.begin(), report.gates.end(), [&name](const Gate& g) { return g.name == name; });
-  return found == report.gates.end() ? none : *found;
+struct FlippedOnce : testing::Test {
+  void SetUp() override {
+    for (const Cluster c : both_clusters) world.cluster(c).create_topic("orders", 2);
+    world.start("a-1");
+    world.run(9'000);
+    append(source, 7);
+    append(target, 10);
+    ASSERT_EQ(world.flip(target)->result, "done");
+  }
+  void append(Cluster c, int records) {
+    for (int i = 0; i < records; ++i) {
+      const Bytes batch = protocol::build_batch({{1, std::nullopt, "v"}});
+      ASSERT_EQ(world.cluster(c).append_as_stranger("orders", 0, batch), protocol::ErrorCode::NONE);
+    }
+  }
+  void recreate(Cluster c) {
+    world.cluster(c).delete_topic("orders");
+    world.cluster(c).create_topic("orders", 2);
+  }
+  void silence(Cluster silent) {
+    world.instead = [silent](Cluster c, NodeId, ApiKey, Version, BytesView) -> std::optional<Bytes> {
+      return c == silent ? std::optional(Bytes("?")) : std::nullopt;
+    };
+  }
+  std::size_t segments() const { return world.controller->snapshot()->partition("orders", 0)->log.segments().size(); }
+
+  ControllerWorld world;
+};
+
+// The first broker of a cluster that was down knows itself alone, and no topic yet.
+TEST_F(FlippedOnce, ABrokerThatHasJustStartedEndsNoLog) {
+  bool starting = true;
+  world.instead = [&starting](Cluster c, NodeId, ApiKey api, Version version, BytesView body) -> std::optional<Bytes> {
+    const auto asked = c == source && starting && api == ApiKey::Metadata
+                           ? protocol::decode<protocol::MetadataRequest>(body, version)
+                           : std::nullopt;
+    if (!asked) return std::nullopt;
+    protocol::MetadataResponse answer;
+    answer.cluster_id = "source-id";
+    answer.brokers.push_back({.node_id = 1, .host = "h", .port = 1});
+    for (const auto& topic : asked->topics.value_or(std::vector<protocol::MetadataRequest::MetadataRequestTopic>{})) {
+      auto& row = answer.topics.emplace_back();
+      row.name = topic.name;
+      row.error_code = 3;
+    }
+    return protocol::encode(answer, version);
+  };
+  world.run(10'000);
+  starting = false;
+  world.run(5'000);
+  EXPECT_FALSE(world.logged("history_lost"));
+  EXPECT_FALSE(world.controller->snapshot()->partition("orders", 0)->log.segments()[0].lost);
 }
+
+TEST_F(FlippedOnce, ATopicMadeAnewAtHomeBeginsAnewAlthoughTheOtherClusterIsDown) {
+  silence(source);
+  world.run(3'000);
+  recreate(target);
+  world.run(1'100);
+  const auto leader = [this] { return world.controller->snapshot()->partition("orders", 0)->real[1].leader; };
+  EXPECT_EQ(leader(), -1) << "nothing is written to another topic under the old one's offsets";
+  world.run(10'000);
+  EXPECT_TRUE(world.logged("virtual_log_ended"));
+  EXPECT_EQ(segments(), 1u);
+  EXPECT_GE(leader(), 0);
+  world.instead = {};
+  world.run(15'000);
+  EXPECT_EQ(segments(), 1u);
+  EXPECT_FALSE(world.fold(source).state().topics.contains("orders"));
+}
+
+TEST_F(FlippedOnce, ATopicMadeAnewAtHomeIsNotFlipped) {
+  const Uuid old = world.controller->snapshot()->topic("orders")->real_id[1];
+  recreate(target);
+  // One broker still knows the old one, so it is not settled.
+  world.instead = [&old](Cluster c, NodeId node, ApiKey api, Version version, BytesView body) -> std::optional<Bytes> {
+    if (c != target || api != ApiKey::Metadata || node != 3) return std::nullopt;
+    const auto asked = protocol::decode<protocol::MetadataRequest>(body, version);
+    if (!asked || !asked->topics) return std::nullopt;
+    protocol::MetadataResponse answer;
+    answer.cluster_id = "target-id";
+    answer.brokers.push_back({.node_id = 3, .host = "h", .port = 1});
+    auto& row = answer.topics.emplace_back();
+    row.name = "orders";
+    row.topic_id = old;
+    return protocol::encode(answer, version);
+  };
+  world.run(8'000);
+  const auto report = world.flip(source);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->result, "failed");
+  EXPECT_FALSE(gate_named(*report, "history").ok);
+}
+
+TEST_F(FlippedOnce, AHomeCutBelowWhereItWasOpenedIsNotLeft) {
+  world.cluster(target).unclean_election("orders", 0, 2, 4);
+  append(target, 3);
+  world.run(9'000);
+  const auto report = world.flip(source);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->result, "failed");
+  EXPECT_NE(report->error.find("before the offset at which it was opened"), std::string::npos) << report->error;
+}
+
+// A process that dies between a flip's two records leaves a route that is closed and not open.
+TEST(Controller, NoTopicLeavesARouteThatIsBetweenAFlipsTwoRecords) {
+  ControllerWorld world;
+  for (const Cluster c : both_clusters) {
+    for (const char* topic : {"orders", "payments"}) world.cluster(c).create_topic(topic, 1);
+  }
+  world.start("a-1");
+  world.run(9'000);
+  const auto define = [&world](const std::string& name, std::vector<std::string> topics) {
+    std::string said = "no answer";
+    world.controller->define_route(
+        {name, std::move(topics)}, [&said](std::string e) { said = e; }, world.now);
+    world.run(50);
+    return said;
+  };
+  ASSERT_EQ(define("first", {"orders", "payments"}), "");
+  const auto before = world.control[index_of(target)];
+  auto report = std::make_shared<std::optional<FlipReport>>();
+  world.controller->flip(
+      "first", target, false, [report](FlipReport done) { *report = done; }, world.now);
+  world.run(500);
+  ASSERT_TRUE(*report);
+  ASSERT_EQ((*report)->result, "done") << (*report)->error;
+  world.control[index_of(target)] = before;  // "open" was never written
+  world.instead = [](Cluster c, NodeId, ApiKey, Version, BytesView) -> std::optional<Bytes> {
+    return c == target ? std::optional(Bytes("?")) : std::nullopt;
+  };
+  world.start("a-2");
+  world.run(3'000);
+  EXPECT_NE(define("second", {"orders"}).find("still being completed"), std::string::npos);
+  world.instead = {};
+  world.run(15'000);
+  EXPECT_EQ(define("second", {"orders"}), "");
+}
+
+// --- what another proxy writes meanwhile ---
+
+struct BesideAnother : testing::Test {
+  void SetUp() override {
+    for (const Cluster c : both_clusters) world.cluster(c).create_topic("orders", 2);
+    world.start("a-1");
+    world.run(9'000);
+  }
+  // What another proxy writes before it serves.
+  void claim(const std::string& id) {
+    for (const Cluster c : both_clusters) {
+      world.write(c, control_record::nothing({id + "/1", world.fold(c).last_accepted(), id}));
+      EXPECT_EQ(world.fold(c).outcome(id + "/1"), true);
+    }
+  }
+  ControllerWorld world;
+};
+
+TEST_F(BesideAnother, AClaimIsAsGoodAsAHeartbeat) {
+  claim("b-1");
+  const auto report = world.begin_flip(target);
+  world.run(500);
+  ASSERT_TRUE(*report);
+  EXPECT_NE(others_gate(**report).find("stop b-1"), std::string::npos) << others_gate(**report);
+}
+
+TEST_F(BesideAnother, AClaimUnderTheFenceEndsTheFlip) {
+  bool claimed = false;
+  world.instead = [&](Cluster c, NodeId, ApiKey api, Version version, BytesView body) -> std::optional<Bytes> {
+    const auto asked = api == ApiKey::ListOffsets && c == target && !claimed
+                           ? protocol::decode<protocol::ListOffsetsRequest>(body, version)
+                           : std::nullopt;
+    if (asked && asked->replica_id == -2) {
+      claimed = true;
+      claim("b-1");
+    }
+    return std::nullopt;
+  };
+  const auto report = world.begin_flip(target);
+  world.run(8'000);
+  ASSERT_TRUE(*report);
+  EXPECT_TRUE(claimed);
+  EXPECT_EQ((*report)->result, "failed");
+}
+
+// --- transactional ids ---
 
 struct TransactionGate : TwoClusters {
   void client_uses(const std::string& id) {
