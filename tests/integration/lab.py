@@ -153,6 +153,10 @@ class Traffic:
             )
         ]
 
+        if not lab.direct:
+            for worker in self.producers + self.consumers:
+                worker.look = lambda: lab.proxy.call("GET", "/v1/connections")[1]
+
     def wait_ready(self):
         for worker in self.producers + self.consumers:
             worker.wait_ready()

@@ -28,7 +28,7 @@ def alive(child):
     return child is not None and child.poll() is None
 
 
-def end(children, how=signal.SIGTERM, patience=30):
+def end(children, how=signal.SIGTERM, patience=30, before_kill=None):
     """Signals all, waits, then kills what is left. Returns the children that had to be killed."""
     children = [child for child in children if alive(child)]
     for child in children:
@@ -39,6 +39,8 @@ def end(children, how=signal.SIGTERM, patience=30):
         try:
             child.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
+            if before_kill:
+                before_kill(child)
             child.kill()
             child.wait()
             killed.append(child)

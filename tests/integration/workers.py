@@ -1,6 +1,7 @@
 """Starts client workers: what each client is, and one process of it."""
 
 import functools
+import signal
 import time
 from pathlib import Path
 
@@ -50,6 +51,7 @@ COMMANDS = {
     "kafkajs": _built("kafkajs"),
     "kafkago": _built("kafkago"),
 }
+PYTHON = {"confluent", "kafka-python"}
 BUILT = {"franz", "sarama", "kafkajs", "kafkago"}
 NOT_IDEMPOTENT = {"kafkago"}  # has no idempotent producer
 
@@ -59,6 +61,7 @@ class Worker:
 
     def __init__(self, client, verb, folder, name, **options):
         self.client, self.name = client, name
+        self.look = None  # what to print when it hangs
         self.out, self.log = Path(folder) / f"{name}.out", Path(folder) / f"{name}.log"
         words = [verb] + (["--id", name] if verb == "produce" else [])
         for key, value in (options | {"out": self.out}).items():
@@ -76,12 +79,20 @@ class Worker:
 
     def stop(self, patience=60):
         """Lets it flush and close; a worker that ends otherwise than asked is an error of its own."""
-        killed = process.end([self.child], patience=patience)
+        killed = process.end([self.child], patience=patience, before_kill=self._ask_where_it_stands)
         if killed or self.child.returncode not in (0, -15):
             raise RuntimeError(
                 f"{self.client} {self.name} ended with {self.child.returncode}{' (killed)' if killed else ''}\n"
                 + process.tail(self.log)
             )
+
+    def _ask_where_it_stands(self, child):
+        """A worker that hangs is looked at before it is killed: its stacks, and what the proxy has of its connections."""
+        if self.client in PYTHON:
+            child.send_signal(signal.SIGUSR1)
+            time.sleep(0.5)
+        if self.look:
+            print(f"{self.client} {self.name} does not stop; {self.look()}", flush=True)
 
     def count(self, kind):
         return sum(line.startswith(kind + " ") for line in verify.lines(self.out))

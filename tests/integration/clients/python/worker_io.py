@@ -1,6 +1,7 @@
 """What the Python workers share: the contract's options, output file, pace and end (tests/integration/README.md)."""
 
 import argparse
+import faulthandler
 import os
 import signal
 import threading
@@ -49,6 +50,7 @@ stop = threading.Event()
 
 def options():
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    faulthandler.register(signal.SIGUSR1)  # its stacks, when it hangs
     threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     parser = argparse.ArgumentParser()
     verbs = parser.add_subparsers(dest="verb", required=True)
