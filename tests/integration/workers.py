@@ -22,6 +22,19 @@ def _java(version):
     ]
 
 
+def _streams():
+    return [
+        "java",
+        "-Xmx256m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        *install.java_logging("WARN"),
+        "-cp",
+        f"{install.streams_application()}:{install.streams_jars()}/*",
+        "Application",
+    ]
+
+
 def _python(name):
     return lambda: [install.venv_python(), CLIENTS / "python" / f"{name}_worker.py"]
 
@@ -42,6 +55,7 @@ COMMANDS = {
     "java-4.4.0": _java("4.4.0"),
     "java-4.3.1": _java("4.3.1"),
     "java-2.8.2": _java("2.8.2"),
+    "java-3.4.1": _java("3.4.1"),
     "confluent": _python("confluent"),
     "librdkafka-2.0.2": lambda: [install.cpp_worker()],
     "kafka-python": _python("kafka_python"),
@@ -49,8 +63,10 @@ COMMANDS = {
     "sarama": _built("sarama"),
     "kafkajs": _built("kafkajs"),
     "kafkago": _built("kafkago"),
+    "streams": _streams,  # only transforms
 }
 BUILT = {"franz", "sarama", "kafkajs", "kafkago"}
+ONLY_TRANSACTIONS = {"java-3.4.1", "streams"}
 NOT_IDEMPOTENT = {"kafkago"}  # has no idempotent producer
 
 
@@ -60,7 +76,7 @@ class Worker:
     def __init__(self, client, verb, folder, name, **options):
         self.client, self.name = client, name
         self.out, self.log = Path(folder) / f"{name}.out", Path(folder) / f"{name}.log"
-        words = [verb] + (["--id", name] if verb == "produce" else [])
+        words = [verb] + (["--id", name] if verb != "consume" else [])
         for key, value in (options | {"out": self.out}).items():
             words += [f"--{key.replace('_', '-')}"] + ([] if value is True else [str(value)])
         self.out.touch()
@@ -128,3 +144,8 @@ def verdict(producers, consumers):
 def have(client):
     """Whether this checkout has the client's worker."""
     return client not in BUILT or (CLIENTS / client / "build.sh").exists()
+
+
+def measured():
+    """The clients of the matrix."""
+    return [client for client in COMMANDS if have(client) and client not in ONLY_TRANSACTIONS]
