@@ -22,7 +22,8 @@ IDEMPOTENT = [
     "sarama",
     "kafkajs",
 ]
-CUTS_PER_KILL = 8
+CUTS_PER_KILL = 6
+CUTS_WITHOUT_IT = 2
 FAULTS = ["lost", "duplicated", "out_of_order", "wrong_offset", "two_at_one_offset"]
 
 
@@ -32,6 +33,7 @@ class Disturbance:
     def __init__(self, lab, cuts, seed):
         self.lab, self.wanted, self.random = lab, cuts, random.Random(seed)
         self.flips, self.refused, self.kills = 0, [], 0
+        self.gone = None  # the cluster and the broker of it that was killed
         self.done = threading.Event()
 
     def run(self):
@@ -45,9 +47,12 @@ class Disturbance:
                 time.sleep(self.random.uniform(0, 0.8))
                 if number % CUTS_PER_KILL == 0:
                     self._kill_a_broker()
+                elif number % CUTS_PER_KILL == CUTS_WITHOUT_IT:
+                    self._start_it_again()
         finally:
             self.done.set()
             flipper.join()
+        self._start_it_again()
         self._settle()
         self.lab.flip_back_or_forth(limit=120)
         return f"{self.wanted} cuts, {self.kills} brokers killed, {self.flips} flips, {len(self.refused)} refused"
@@ -57,9 +62,14 @@ class Disturbance:
         cluster = self.random.choice(self.lab.clusters())
         node = self.random.choice(list(cluster.ports))
         cluster.kill(node)
-        time.sleep(self.random.uniform(1, 4))
-        cluster.start(node)
+        self.gone = cluster, node
         self.kills += 1
+
+    def _start_it_again(self):
+        if self.gone:
+            cluster, node = self.gone
+            cluster.start(node, wait=False)
+            self.gone = None
 
     def _settle(self):
         """Two brokers of a cluster at once would be more than its replicas bear."""

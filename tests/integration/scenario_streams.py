@@ -13,7 +13,9 @@ PARTITIONS = 4
 RATE = 200
 FLIPS = ["cutover", "rollback", "cutover"]
 # What the library says when tasks die that it then revives without a word to the application.
-DEATHS = re.compile("thread is being fenced|states of tasks .* corrupted|Closed dirty|encountered an exception", re.IGNORECASE)
+DEATHS = re.compile(
+    "thread is being fenced|states of tasks .* corrupted|Closed dirty|encountered an exception", re.IGNORECASE
+)
 
 
 class Streams:
