@@ -1,5 +1,5 @@
-"""Producers that a cluster knows by the same ids as those of the proxy's clients, which came from the other cluster: they
-write to the same partitions natively while the clients are flipped. Nobody loses anything, nothing is there twice.
+"""Producers to whom the target gave the ids that the proxy's clients have from the source: they write to the same partitions
+natively while the clients are flipped. Nobody loses anything, nothing is there twice.
 """
 
 import threading
@@ -11,6 +11,7 @@ from .loops import Loop
 
 CLIENTS = ["java-4.4.0", "confluent", "franz"]
 PARTITIONS = 4
+ALLOCATED = 1 << 32  # beyond it are the proxy's own
 PAUSE = 0.05  # seconds between two rounds of the natives
 
 
@@ -18,13 +19,13 @@ def _ports(cluster):
     return list(cluster.ports.values())
 
 
-def _let_ids_overlap(home, other):
-    """The next ids that home hands out are some that the other cluster has yet to hand out."""
+def _let_ids_overlap(source, target):
+    """The next ids that the source hands out are some that the target has yet to hand out."""
     highest = 0
-    for port in _ports(other):
+    for port in _ports(target):
         with raw.Link(port) as link:
             highest = max(highest, link.init_producer_id())
-    for port in _ports(home):
+    for port in _ports(source):
         # Beyond the block of a thousand that it has, and the one that it may have fetched ahead.
         raw.burn(port, highest + 3000)
 
@@ -78,13 +79,14 @@ class Natives(threading.Thread):
         return sum(map(len, self.written.values()))
 
 
-def _collide(lab, home, topics):
-    """Gives the other cluster's allocator the ids that the writers of these topics have at home, and starts natives."""
-    other = lab.cluster("target" if home == "source" else "source")
-    process.wait_until("writers", lambda: all(_ids(lab.cluster(home), topics).values()), 60, pause=1)
-    ids = _ids(lab.cluster(home), topics)
-    raw.burn(_ports(other)[0], max(max(known) for known in ids.values()))
-    natives = Natives(other, ids)
+def _collide(lab, topics):
+    """Gives the target's allocator the ids that the writers of these topics have on the source, and starts natives."""
+    process.wait_until("writers", lambda: all(_ids(lab.source, topics).values()), 60, pause=1)
+    ids = _ids(lab.source, topics)
+    highest = max(max(known) for known in ids.values())
+    assert highest < ALLOCATED, f"{highest} is no id that a cluster hands out"
+    raw.burn(_ports(lab.target)[0], highest)
+    natives = Natives(lab.target, ids)
     natives.start()
     return natives
 
@@ -98,13 +100,16 @@ def _flip(lab, writers, natives, flips):
         time.sleep(1)
 
 
-def _idempotent(lab, settings, home):
-    lab.bring_home(home)
-    _let_ids_overlap(lab.cluster(home), lab.cluster("target" if home == "source" else "source"))
-    traffics = [Traffic(lab, client, lab.topic("collision"), 4, rate=200, consumers=0) for client in CLIENTS]
+def scenario_idempotent(lab, settings):
+    lab.bring_home("source")
+    _let_ids_overlap(lab.source, lab.target)
+    topics = [lab.topic("collision", partitions=PARTITIONS) for _ in CLIENTS]
+    traffics = [
+        Traffic(lab, client, topic, PARTITIONS, rate=200, consumers=0) for client, topic in zip(CLIENTS, topics)
+    ]
     for traffic in traffics:
         traffic.wait_ready()
-    natives = _collide(lab, home, [traffic.topic for traffic in traffics])
+    natives = _collide(lab, topics)
     _flip(lab, traffics, natives, 30 if settings.full else 5)
     foreign = natives.finish()
     for traffic in traffics:
@@ -116,21 +121,13 @@ def _idempotent(lab, settings, home):
     return f"{len(natives.producers)} natives wrote {foreign} records"
 
 
-def scenario_on_the_target(lab, settings):
-    return _idempotent(lab, settings, home="source")
-
-
-def scenario_on_the_source(lab, settings):
-    return _idempotent(lab, settings, home="target")
-
-
 def scenario_transactional(lab, settings):
     lab.bring_home("source")
     _let_ids_overlap(lab.source, lab.target)
     loops = [Loop(lab, client) for client in CLIENTS]
     for loop in loops:
         loop.wait_ready()
-    natives = _collide(lab, "source", [loop.output for loop in loops])
+    natives = _collide(lab, [loop.output for loop in loops])
     _flip(lab, loops, natives, 30 if settings.full else 5)
     foreign = natives.finish()
     bad = {}
@@ -142,5 +139,5 @@ def scenario_transactional(lab, settings):
     return f"{len(natives.producers)} natives wrote {foreign} records"
 
 
-scenario_on_the_target.lab = scenario_on_the_source.lab = {"purpose": "collision"}
+scenario_idempotent.lab = {"purpose": "collision"}
 scenario_transactional.lab = {"purpose": "collision of transactions"}

@@ -3,8 +3,10 @@ replicas, two of them in sync. Nothing lost, nothing doubled, nothing out of ord
 """
 
 import random
+import re
 import threading
 import time
+from collections import Counter
 
 from . import native, process, verify, workers
 from .lab import Traffic, judge_log
@@ -22,40 +24,49 @@ IDEMPOTENT = [
     "sarama",
     "kafkajs",
 ]
+CUTS_PER_FLIP = 4
+LIMIT_PER_FLIP = 120  # seconds
 CUTS_PER_KILL = 6
 CUTS_WITHOUT_IT = 2
 FAULTS = ["lost", "duplicated", "out_of_order", "wrong_offset", "two_at_one_offset"]
 
 
 class Disturbance:
-    """Cuts, kills and flips until there were as many cuts as wanted."""
+    """Cuts, kills and flips until there were as many of each as wanted."""
 
     def __init__(self, lab, cuts, seed):
-        self.lab, self.wanted, self.random = lab, cuts, random.Random(seed)
-        self.flips, self.refused, self.kills = 0, [], 0
+        self.lab, self.cuts, self.random = lab, cuts, random.Random(seed)
+        self.flips_wanted = max(1, cuts // CUTS_PER_FLIP)
+        self.flips, self.refused, self.kills = 0, Counter(), 0
         self.gone = None  # the cluster and the broker of it that was killed
         self.done = threading.Event()
 
     def run(self):
         flipper = threading.Thread(target=self._keep_flipping)
         flipper.start()
+        deadline = time.monotonic() + LIMIT_PER_FLIP * self.flips_wanted
+        first, number = self.lab.relay.cuts(), 0
         try:
-            first = self.lab.relay.cuts()
-            for number in range(1, self.wanted + 1):
-                self.lab.relay.cut()
-                process.wait_until(f"cut {number}", lambda n=number: self.lab.relay.cuts() >= first + n, 60)
-                time.sleep(self.random.uniform(0, 0.8))
-                if number % CUTS_PER_KILL == 0:
-                    self._kill_a_broker()
-                elif number % CUTS_PER_KILL == CUTS_WITHOUT_IT:
-                    self._start_it_again()
+            while number < self.cuts or self.flips < self.flips_wanted:
+                assert time.monotonic() < deadline, f"{self.flips} flips, refused: {dict(self.refused)}"
+                number += 1
+                self._cut(number, first + number)
+                time.sleep(self.random.uniform(0, 2))
         finally:
             self.done.set()
             flipper.join()
         self._start_it_again()
         self._settle()
         self.lab.flip_back_or_forth(limit=120)
-        return f"{self.wanted} cuts, {self.kills} brokers killed, {self.flips} flips, {len(self.refused)} refused"
+        return f"{number} cuts, {self.kills} brokers killed, {self.flips} flips; refused: {dict(self.refused)}"
+
+    def _cut(self, number, told):
+        self.lab.relay.cut()
+        process.wait_until("a cut", lambda: self.lab.relay.cuts() >= told, 60)
+        if number % CUTS_PER_KILL == 0:
+            self._kill_a_broker()
+        elif number % CUTS_PER_KILL == CUTS_WITHOUT_IT:
+            self._start_it_again()
 
     def _kill_a_broker(self):
         self._settle()
@@ -82,8 +93,8 @@ class Disturbance:
             try:
                 self.lab.flip_back_or_forth()
                 self.flips += 1
-            except (FlipFailed, OSError) as problem:
-                self.refused.append(str(problem))
+            except FlipFailed as problem:
+                self.refused.update(re.findall(r"['\"](\w+): ", str(problem)) or [str(problem)])
 
 
 def _in_sync(cluster):
