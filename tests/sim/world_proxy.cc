@@ -454,6 +454,7 @@ void ProxyProcess::report(std::size_t at) {
   }
   report.unknown_outcome_at.assign(state.unknown_outcome_at.begin(), state.unknown_outcome_at.end());
   report.hold_times_ms = std::exchange(state.hold_times_ms, {});
+  report.transactional_ids = state.transactional_ids;
   worker.outbox.post(
       guarded([this, report = std::move(report)] { controller_->on_worker_report(report, around_.events.now_ms()); }));
 }
