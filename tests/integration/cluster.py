@@ -25,9 +25,21 @@ SMALL_HEAP = ["-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
 class Cluster:
-    """Brokers have the node ids first_id, first_id + 1, ... and are addressed by them."""
+    """Brokers have the node ids first_id, first_id + 1, ... and are addressed by them. `features` are finalized levels that
+    are not the version's own; with `relayed` clients that come by `entrance` stay on ports where a relay listens."""
 
-    def __init__(self, name, brokers=3, version="4.3.1", first_id=1, properties=None, folder=None, archive=True):
+    def __init__(
+        self,
+        name,
+        brokers=3,
+        version="4.3.1",
+        first_id=1,
+        properties=None,
+        folder=None,
+        archive=True,
+        features=None,
+        relayed=False,
+    ):
         self.name, self.version, self.first_id = name, version, first_id
         self.zookeeper = install.version_of(version) < (3, 0)
         self.extra = dict(properties or {})
@@ -37,12 +49,16 @@ class Cluster:
         self.owns_folder = folder is None
         self.cluster_id = _uuid_text()
         self.voters = {}
+        self.features = dict(features or {})
         self.ports = {}
+        self.relayed = {}  # node -> the relay's port and the broker's behind it
         self.children = {}
         self.zookeeper_child = None
         self.copies = 3 if brokers >= 3 else 1
         for node in range(first_id, first_id + brokers):
             self.ports[node] = process.free_ports()
+            if relayed:
+                self.relayed[node] = process.free_ports(), process.free_ports()
             if not self.zookeeper:
                 self.voters[node] = process.free_ports()
 
@@ -76,6 +92,13 @@ class Cluster:
     @property
     def bootstrap(self):
         return ",".join(f"127.0.0.1:{port}" for port in self.ports.values())
+
+    @property
+    def entrance(self):
+        """Where the proxy comes in."""
+        return ",".join(
+            f"127.0.0.1:{self.relayed[node][0] if self.relayed else port}" for node, port in self.ports.items()
+        )
 
     def running(self):
         return [node for node in self.ports if process.alive(self.children.get(node))]
@@ -193,14 +216,19 @@ class Cluster:
                 "zookeeper.connection.timeout.ms": 30000,
             }
         is_voter = node in self.voters
+        names = {"PLAINTEXT": (self.ports[node], self.ports[node])}
+        if self.relayed:
+            names["RELAYED"] = self.relayed[node]
+        bound = ",".join(f"{name}://127.0.0.1:{own}" for name, (_, own) in names.items())
         kraft = {
             "process.roles": "broker,controller" if is_voter else "broker",
             "node.id": node,
             "controller.quorum.voters": ",".join(f"{n}@127.0.0.1:{port}" for n, port in self.voters.items()),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "listeners": listener + (f",CONTROLLER://127.0.0.1:{self.voters[node]}" if is_voter else ""),
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,RELAYED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": bound + (f",CONTROLLER://127.0.0.1:{self.voters[node]}" if is_voter else ""),
+            "advertised.listeners": ",".join(f"{name}://127.0.0.1:{told}" for name, (told, _) in names.items()),
         }
         if install.version_of(self.version) >= (4, 0):
             kraft |= {
@@ -213,11 +241,10 @@ class Cluster:
     def _format(self):
         """Formats the first broker with Kafka's tool and copies the result: a JVM less per broker."""
         properties = self._path(self.first_id) / "server.properties"
-        install.run(
-            *java(
-                self.jars, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", properties, opts=SMALL_HEAP
-            )
-        )
+        words = ["format", "-t", self.cluster_id, "-c", properties]
+        for feature, level in self.features.items():
+            words += ["--feature", f"{feature}={level}"]
+        install.run(*java(self.jars, "kafka.tools.StorageTool", *words, opts=SMALL_HEAP))
         for node in self.ports:
             if node != self.first_id:
                 self._clone_format(node)

@@ -81,6 +81,13 @@ def client_jars(version):
     return CACHE / "client" / version
 
 
+def streams_jars():
+    with once(CACHE / "streams" / TOOLS_VERSION) as part:
+        if part:
+            _maven(part, TOOLS_VERSION, "streams")
+    return CACHE / "streams" / TOOLS_VERSION
+
+
 def tool_jars():
     with once(CACHE / "tools" / TOOLS_VERSION) as part:
         if part:
@@ -98,11 +105,19 @@ def java_logging(level):
 
 def java_worker():
     """Classes of the Java worker: compiled against the oldest client it runs with."""
-    source = HERE / "clients" / "java" / "Worker.java"
-    path = CACHE / f"java-worker-{_stamp(source)}"
+    return _compiled("java", client_jars("2.8.2"))
+
+
+def streams_application():
+    return _compiled("streams", streams_jars(), "java")
+
+
+def _compiled(client, jars, *more):
+    sources = [source for folder in (client, *more) for source in sorted((HERE / "clients" / folder).glob("*.java"))]
+    path = CACHE / f"{client}-worker-{max(map(_stamp, sources))}"
     with once(path) as part:
         if part:
-            run("javac", "--release", "11", "-Xlint:-options", "-cp", f"{client_jars('2.8.2')}/*", "-d", part, source)
+            run("javac", "--release", "11", "-Xlint:-options", "-cp", f"{jars}/*", "-d", part, *sources)
     return path
 
 
@@ -153,9 +168,10 @@ def install_all(versions=("4.3.1",)):
     tool_jars()
     for version in versions:
         broker_jars(version)
-    for version in ("4.4.0", "4.3.1", "2.8.2"):
+    for version in ("4.4.0", "4.3.1", "3.4.1", "2.8.2"):
         client_jars(version)
     java_worker()
+    streams_application()
     cpp_worker()
     venv_python()
 

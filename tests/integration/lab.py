@@ -9,6 +9,7 @@ from pathlib import Path
 from . import native, process, verify, workers
 from .cluster import Cluster
 from .proxy import Direct, FlipFailed, Proxy
+from .relay import Relay
 
 # Cleaners and retention run often enough for a test to wait for them.
 BROKER_PROPERTIES = {
@@ -30,12 +31,15 @@ class Lab:
         properties=None,
         settings="",
         purpose="",
+        features=None,
+        relayed=False,
     ):
         self.purpose = purpose  # what would disturb others: run.py shares a lab only among equals
         self.versions = source_version, target_version
         self.brokers, self.direct, self.settings = brokers, direct, settings
         self.properties = BROKER_PROPERTIES | (properties or {})
-        self.source = self.target = self.proxy = None
+        self.cluster_options = {"features": features, "relayed": relayed}
+        self.source = self.target = self.proxy = self.relay = None
 
     def __enter__(self):
         return self.up()
@@ -46,23 +50,26 @@ class Lab:
     def up(self):
         self.folder = Path(tempfile.mkdtemp(prefix="crossover-lab-"))
         # Both clusters number their brokers alike, as most do: an id that leaks then leads to the wrong one.
-        self.source = Cluster("source", self.brokers, self.versions[0], properties=self.properties)
-        self.target = (
-            None if self.direct else Cluster("target", self.brokers, self.versions[1], properties=self.properties)
-        )
+        options = {"properties": self.properties} | self.cluster_options
+        self.source = Cluster("source", self.brokers, self.versions[0], **options)
+        self.target = None if self.direct else Cluster("target", self.brokers, self.versions[1], **options)
         for cluster in self.clusters():
             cluster.up(wait=False)
         for cluster in self.clusters():
             cluster.wait()
+        if self.cluster_options["relayed"]:
+            self.relay = Relay([pair for cluster in self.clusters() for pair in cluster.relayed.values()], self.folder)
         if self.direct:
-            self.proxy = Direct(self.source.bootstrap)
+            self.proxy = Direct(self.source.entrance)
         else:
-            self.proxy = Proxy(self.source.bootstrap, self.target.bootstrap, self.folder, self.settings).start()
+            self.proxy = Proxy(self.source.entrance, self.target.entrance, self.folder, self.settings).start()
         return self
 
     def down(self, keep=False):
         if self.proxy:
             self.proxy.kill()
+        if self.relay:
+            self.relay.stop()
         for cluster in self.clusters():
             cluster.down(keep)
         if not keep:

@@ -171,7 +171,7 @@ def main():
         process.exit_on_sigterm()
         from . import workers
 
-        clients = args.clients or [client for client in workers.COMMANDS if workers.have(client)]
+        clients = args.clients or workers.measured()
         seconds = args.seconds or (120 if args.full else 15)
         results = run(clients, args.source, args.target, seconds, args.parallel, args.direct, args.rate)
     if args.json:

@@ -29,12 +29,17 @@ FILES = [
 ]
 
 
+# What the proxy does not pass yet: only when named.
+BY_NAME = ["exactly_once", "fencing", "cuts", "collision", "streams"]
+
+
 @dataclass
 class Settings:
     """Of a run, seen by every scenario."""
 
     full: bool
     json: str | None
+    times: int | None = None
 
     @property
     def seconds(self):
@@ -65,7 +70,7 @@ class Labs:
 
 def scenarios(names):
     """(full name, function) of what was asked for, in the order of FILES."""
-    for file in FILES:
+    for file in FILES + [file for file in BY_NAME if names]:
         wanted = [name for name in names if name.split(".")[0] == file]
         if names and not wanted:
             continue
@@ -104,6 +109,7 @@ def main():
         action="store_true",
         help="run what failed once more, on clusters of its own: a stall of the machine rarely comes twice",
     )
+    parser.add_argument("--times", type=int, metavar="N", help="of a scenario that repeats itself")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
     install.enter_venv("tests.integration.run")
@@ -115,7 +121,7 @@ def main():
         print("\n".join(name for name, _ in chosen))
         return
     labs, passed, failed, at_second = Labs(Lab), 0, 0, []
-    settings = Settings(args.full, args.json)
+    settings = Settings(args.full, args.json, args.times)
     for name, function in chosen:
         first = run_one(name, function, labs, settings, args.keep)
         if first or (args.again and run_one(f"{name} (second run)", function, labs, settings, args.keep)):

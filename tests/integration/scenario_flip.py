@@ -28,7 +28,7 @@ def run_cells(lab, settings, cells):
 
 
 def scenario_clients(lab, settings):
-    return run_cells(lab, settings, list(matrix.cells([client for client in workers.COMMANDS if workers.have(client)])))
+    return run_cells(lab, settings, list(matrix.cells(workers.measured())))
 
 
 def scenario_every_record_in_one_segment(lab, settings):

@@ -5,11 +5,7 @@ from .scenario_flip import run_cells
 
 
 def _two_clients(settings):
-    clients = (
-        [client for client in workers.COMMANDS if workers.have(client)]
-        if settings.full
-        else ["java-4.4.0", "confluent"]
-    )
+    clients = workers.measured() if settings.full else ["java-4.4.0", "confluent"]
     return list(matrix.cells(clients))
 
 

@@ -23,6 +23,19 @@ def _java(version):
     ]
 
 
+def _streams():
+    return [
+        "java",
+        "-Xmx256m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        *install.java_logging("WARN"),
+        "-cp",
+        f"{install.streams_application()}:{install.streams_jars()}/*",
+        "Application",
+    ]
+
+
 def _python(name):
     return lambda: [install.venv_python(), CLIENTS / "python" / f"{name}_worker.py"]
 
@@ -43,6 +56,7 @@ COMMANDS = {
     "java-4.4.0": _java("4.4.0"),
     "java-4.3.1": _java("4.3.1"),
     "java-2.8.2": _java("2.8.2"),
+    "java-3.4.1": _java("3.4.1"),
     "confluent": _python("confluent"),
     "librdkafka-2.0.2": lambda: [install.cpp_worker()],
     "kafka-python": _python("kafka_python"),
@@ -50,9 +64,11 @@ COMMANDS = {
     "sarama": _built("sarama"),
     "kafkajs": _built("kafkajs"),
     "kafkago": _built("kafkago"),
+    "streams": _streams,  # only transforms
 }
 PYTHON = {"confluent", "kafka-python"}
 BUILT = {"franz", "sarama", "kafkajs", "kafkago"}
+ONLY_TRANSACTIONS = {"java-3.4.1", "streams"}
 NOT_IDEMPOTENT = {"kafkago"}  # has no idempotent producer
 
 
@@ -63,7 +79,7 @@ class Worker:
         self.client, self.name = client, name
         self.look = None  # what to print when it hangs
         self.out, self.log = Path(folder) / f"{name}.out", Path(folder) / f"{name}.log"
-        words = [verb] + (["--id", name] if verb == "produce" else [])
+        words = [verb] + (["--id", name] if verb != "consume" else [])
         for key, value in (options | {"out": self.out}).items():
             words += [f"--{key.replace('_', '-')}"] + ([] if value is True else [str(value)])
         self.out.touch()
@@ -139,3 +155,8 @@ def verdict(producers, consumers):
 def have(client):
     """Whether this checkout has the client's worker."""
     return client not in BUILT or (CLIENTS / client / "build.sh").exists()
+
+
+def measured():
+    """The clients of the matrix."""
+    return [client for client in COMMANDS if have(client) and client not in ONLY_TRANSACTIONS]

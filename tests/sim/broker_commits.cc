@@ -10,8 +10,6 @@ using protocol::OffsetCommitResponse;
 using protocol::OffsetFetchRequest;
 using protocol::OffsetFetchResponse;
 
-constexpr std::size_t metadata_limit = 4096;  // offset.metadata.max.bytes
-
 // ClassicGroup.validateOffsetCommit.
 ErrorCode commit_error(ClusterState& state, const Call& call, const OffsetCommitRequest& request) {
   std::int32_t generation = request.generation_id_or_member_epoch;
@@ -33,11 +31,11 @@ ErrorCode commit_partition(ClusterState& state, const Call& call, const OffsetCo
   if (topic == nullptr && call.version() >= 10) return ErrorCode::UNKNOWN_TOPIC_ID;
   if (state.partition(topic, asked.partition_index) == nullptr) return ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
   std::string metadata = asked.committed_metadata.value_or("");
-  if (metadata.size() > metadata_limit) return ErrorCode::OFFSET_METADATA_TOO_LARGE;
+  if (metadata.size() > offset_metadata_limit) return ErrorCode::OFFSET_METADATA_TOO_LARGE;
   // Neither offset nor epoch is compared with the log.
   LeaderEpoch epoch = call.version() >= 6 ? asked.committed_leader_epoch : -1;
-  state.groups[request.group_id].offsets[{topic->name, asked.partition_index}] = {asked.committed_offset, epoch,
-                                                                                  std::move(metadata)};
+  store_offset(state.groups[request.group_id], {topic->name, asked.partition_index},
+               {asked.committed_offset, epoch, std::move(metadata)}, state.next_offset_record++);
   return ErrorCode::NONE;
 }
 
@@ -69,13 +67,17 @@ void offset_commit(ClusterState& state, const Call& call, const OffsetCommitRequ
 
 // Both shapes of the answer name their rows alike up to the word for the metadata.
 template <class Row>
-Row committed_row(const Group* group, const std::string& topic, PartitionIndex partition) {
+Row committed_row(const Group* group, const std::string& topic, PartitionIndex partition, bool require_stable) {
   Row row;
   row.partition_index = partition;
   row.committed_offset = -1;
   row.committed_leader_epoch = -1;
   row.metadata = "";
   if (group == nullptr) return row;
+  if (require_stable && has_pending_offset(*group, {topic, partition})) {
+    row.error_code = code(ErrorCode::UNSTABLE_OFFSET_COMMIT);
+    return row;
+  }
   auto found = group->offsets.find({topic, partition});
   if (found == group->offsets.end()) return row;
   row.committed_offset = found->second.offset;
@@ -102,11 +104,12 @@ using GroupTopic = OffsetFetchResponse::OffsetFetchResponseTopics;
 using GroupRow = OffsetFetchResponse::OffsetFetchResponsePartitions;
 
 template <class TopicAnswer, class Row>
-TopicAnswer topic_rows(const Group* group, const std::string& name, const std::vector<PartitionIndex>& partitions) {
+TopicAnswer topic_rows(const Group* group, const std::string& name, const std::vector<PartitionIndex>& partitions,
+                       bool require_stable) {
   TopicAnswer answer;
   answer.name = name;
   for (PartitionIndex partition : partitions) {
-    answer.partitions.push_back(committed_row<Row>(group, name, partition));
+    answer.partitions.push_back(committed_row<Row>(group, name, partition, require_stable));
   }
   return answer;
 }
@@ -120,22 +123,24 @@ void fetch_one_group(ClusterState& state, const Call& call, const OffsetFetchReq
   if (request.topics) {
     for (const auto& topic : *request.topics) {
       if (!here && call.version() >= 2) break;
-      response.topics.push_back(topic_rows<OneTopic, OneRow>(group, topic.name, topic.partition_indexes));
+      response.topics.push_back(
+          topic_rows<OneTopic, OneRow>(group, topic.name, topic.partition_indexes, request.require_stable));
+      if (here) continue;
       for (auto& row : response.topics.back().partitions) row.error_code = response.error_code;
     }
   } else {
     for (const auto& [name, partitions] : everything_committed(group)) {
-      response.topics.push_back(topic_rows<OneTopic, OneRow>(group, name, partitions));
+      response.topics.push_back(topic_rows<OneTopic, OneRow>(group, name, partitions, request.require_stable));
     }
   }
   respond(state, call.ticket, response);
 }
 
 GroupTopic asked_topic(ClusterState& state, const Call& call, const Group* group,
-                       const OffsetFetchRequest::OffsetFetchRequestTopics& asked) {
+                       const OffsetFetchRequest::OffsetFetchRequestTopics& asked, bool require_stable) {
   const Topic* topic = call.version() >= 10 ? state.topic(asked.topic_id) : nullptr;
   std::string name = topic != nullptr ? topic->name : asked.name;
-  GroupTopic answer = topic_rows<GroupTopic, GroupRow>(group, name, asked.partition_indexes);
+  GroupTopic answer = topic_rows<GroupTopic, GroupRow>(group, name, asked.partition_indexes, require_stable);
   answer.topic_id = asked.topic_id;
   if (call.version() >= 10 && topic == nullptr) {
     for (auto& row : answer.partitions) row.error_code = code(ErrorCode::UNKNOWN_TOPIC_ID);
@@ -144,7 +149,8 @@ GroupTopic asked_topic(ClusterState& state, const Call& call, const Group* group
 }
 
 OffsetFetchResponse::OffsetFetchResponseGroup fetch_group(ClusterState& state, const Call& call,
-                                                          const OffsetFetchRequest::OffsetFetchRequestGroup& asked) {
+                                                          const OffsetFetchRequest::OffsetFetchRequestGroup& asked,
+                                                          bool require_stable) {
   OffsetFetchResponse::OffsetFetchResponseGroup answer;
   answer.group_id = asked.group_id;
   if (state.coordinator(asked.group_id) != call.ticket.node) {
@@ -153,11 +159,12 @@ OffsetFetchResponse::OffsetFetchResponseGroup fetch_group(ClusterState& state, c
   }
   const Group* group = find_group(state, asked.group_id);
   if (asked.topics) {
-    for (const auto& topic : *asked.topics) answer.topics.push_back(asked_topic(state, call, group, topic));
+    for (const auto& topic : *asked.topics)
+      answer.topics.push_back(asked_topic(state, call, group, topic, require_stable));
     return answer;
   }
   for (const auto& [name, partitions] : everything_committed(group)) {
-    answer.topics.push_back(topic_rows<GroupTopic, GroupRow>(group, name, partitions));
+    answer.topics.push_back(topic_rows<GroupTopic, GroupRow>(group, name, partitions, require_stable));
     if (const Topic* topic = state.topic(name)) answer.topics.back().topic_id = topic->id;
   }
   return answer;
@@ -166,11 +173,22 @@ OffsetFetchResponse::OffsetFetchResponseGroup fetch_group(ClusterState& state, c
 void offset_fetch(ClusterState& state, const Call& call, const OffsetFetchRequest& request) {
   if (call.version() < 8) return fetch_one_group(state, call, request);
   OffsetFetchResponse response;
-  for (const auto& group : request.groups) response.groups.push_back(fetch_group(state, call, group));
+  for (const auto& group : request.groups)
+    response.groups.push_back(fetch_group(state, call, group, request.require_stable));
   respond(state, call.ticket, response);
 }
 
 }  // namespace
+
+void store_offset(Group& group, const Group::Place& place, const CommittedOffset& offset, std::uint64_t record) {
+  group.offsets[place] = offset;
+  group.offset_records[place] = record;
+}
+
+bool has_pending_offset(const Group& group, const Group::Place& place) {
+  return std::any_of(group.pending_offsets.begin(), group.pending_offsets.end(),
+                     [&place](const auto& producer) { return producer.second.contains(place); });
+}
 
 void add_commit_handlers(Handlers& handlers) {
   handlers[ApiKey::OffsetCommit] = decoded<OffsetCommitRequest, offset_commit>;

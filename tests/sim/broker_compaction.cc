@@ -1,4 +1,5 @@
 // The log cleaner (LogCleaner, MemoryRecords.filterTo): records go, offsets and batch borders stay.
+#include <algorithm>
 #include <map>
 
 #include "protocol/crc32c.h"
@@ -71,15 +72,35 @@ StoredBatch rebuilt(const StoredBatch& old, const std::vector<LogRecord>& kept, 
 
 struct CleanerMap {
   std::map<Bytes, Offset> last_by_key;
-  std::map<ProducerId, Offset> last_by_producer;  // base offset of the producer's last batch
+  std::map<ProducerId, Offset> last_by_producer;  // base offset of the batch that tells the producer's state
+  std::map<ProducerId, ProducerEpoch> epoch_of;
+  std::vector<TransactionRange> aborted;
 };
 
-CleanerMap map_log(const std::deque<StoredBatch>& batches, std::size_t cleanable) {
+// A producer's state stands in its last data, and in a marker only where that raised the epoch.
+void note_producer(CleanerMap& map, const BatchHeader& batch) {
+  if (batch.producer_id < 0) return;
+  auto [epoch, fresh] = map.epoch_of.try_emplace(batch.producer_id, batch.producer_epoch);
+  if (batch.is_control() && !fresh && epoch->second >= batch.producer_epoch) return;
+  epoch->second = batch.producer_epoch;
+  map.last_by_producer[batch.producer_id] = batch.base_offset;
+}
+
+bool is_aborted(const CleanerMap& map, const BatchHeader& batch) {
+  return batch.is_transactional() && std::any_of(map.aborted.begin(), map.aborted.end(), [&](const auto& range) {
+           return range.producer_id == batch.producer_id && range.first <= batch.base_offset &&
+                  batch.base_offset < range.last;
+         });
+}
+
+CleanerMap map_log(const std::deque<StoredBatch>& batches, std::size_t cleanable,
+                   const std::vector<TransactionRange>& aborted) {
   CleanerMap map;
+  map.aborted = aborted;
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const StoredBatch& batch = batches[i];
-    if (batch.header.producer_id >= 0) map.last_by_producer[batch.header.producer_id] = batch.header.base_offset;
-    if (i >= cleanable) continue;
+    note_producer(map, batch.header);
+    if (i >= cleanable || is_aborted(map, batch.header)) continue;
     auto records = records_of(batch);
     if (!records) continue;
     for (const LogRecord& record : *records) {
@@ -87,6 +108,32 @@ CleanerMap map_log(const std::deque<StoredBatch>& batches, std::size_t cleanable
     }
   }
   return map;
+}
+
+bool tells_producer_state(const CleanerMap& map, const BatchHeader& batch) {
+  auto last = map.last_by_producer.find(batch.producer_id);
+  return last != map.last_by_producer.end() && last->second == batch.base_offset;
+}
+
+// Whether records are left, before `marker`, of the transaction that it ended.
+bool has_records_left(const std::deque<StoredBatch>& before, const BatchHeader& marker) {
+  for (auto at = before.rbegin(); at != before.rend(); ++at) {
+    if (at->header.producer_id != marker.producer_id) continue;
+    if (at->header.is_control()) return false;
+    if (at->header.is_transactional() && at->header.record_count > 0) return true;
+  }
+  return false;
+}
+
+std::optional<StoredBatch> cleaned_marker(const StoredBatch& marker, const CleanerMap& map,
+                                          const std::deque<StoredBatch>& before, std::int64_t now_ms,
+                                          std::int64_t delete_retention_ms) {
+  const auto records = all_records_of(marker);
+  if (!records || records->empty() || has_records_left(before, marker.header)) return marker;
+  if (!marker.header.has_delete_horizon()) return rebuilt(marker, *records, now_ms + delete_retention_ms);
+  if (now_ms < marker.header.base_timestamp) return marker;
+  if (!tells_producer_state(map, marker.header)) return std::nullopt;
+  return rebuilt(marker, {}, std::nullopt);
 }
 
 // nullopt: the batch vanishes.
@@ -100,7 +147,7 @@ std::optional<StoredBatch> cleaned(const StoredBatch& batch, const CleanerMap& m
   bool tombstone_kept = false;
   for (const LogRecord& record : *records) {
     // A record without a key cannot be wanted: the cleaner drops it.
-    if (!record.key) continue;
+    if (!record.key || is_aborted(map, batch.header)) continue;
     if (map.last_by_key.at(Bytes(*record.key)) != batch.header.base_offset + record.offset_delta) continue;
     if (!record.value && tombstones_over) continue;
     tombstone_kept |= !record.value;
@@ -109,22 +156,24 @@ std::optional<StoredBatch> cleaned(const StoredBatch& batch, const CleanerMap& m
   std::optional<std::int64_t> horizon;
   if (tombstone_kept && !dated) horizon = now_ms + delete_retention_ms;
   if (kept.size() == records->size() && !horizon) return batch;
-  auto last = map.last_by_producer.find(batch.header.producer_id);
-  bool keeps_producer = last != map.last_by_producer.end() && last->second == batch.header.base_offset;
-  if (kept.empty() && !keeps_producer) return std::nullopt;
+  if (kept.empty() && !tells_producer_state(map, batch.header)) return std::nullopt;
   return rebuilt(batch, kept, horizon);
 }
 
 }  // namespace
 
-void PartitionLog::compact(Offset upto, std::int64_t now_ms, std::int64_t delete_retention_ms) {
+void PartitionLog::compact(Offset upto, std::int64_t now_ms, std::int64_t delete_retention_ms,
+                           const std::vector<TransactionRange>& aborted) {
   std::size_t cleanable = 0;
   while (cleanable + 1 < batches_.size() && batches_[cleanable].header.last_offset() < upto) ++cleanable;
-  CleanerMap map = map_log(batches_, cleanable);
+  CleanerMap map = map_log(batches_, cleanable, aborted);
   std::deque<StoredBatch> result;
   for (std::size_t i = 0; i < batches_.size(); ++i) {
-    auto batch = i < cleanable ? cleaned(batches_[i], map, now_ms, delete_retention_ms)
-                               : std::optional<StoredBatch>(batches_[i]);
+    std::optional<StoredBatch> batch = batches_[i];
+    if (i < cleanable) {
+      batch = batch->header.is_control() ? cleaned_marker(batches_[i], map, result, now_ms, delete_retention_ms)
+                                         : cleaned(batches_[i], map, now_ms, delete_retention_ms);
+    }
     if (batch) result.push_back(std::move(*batch));
   }
   batches_ = std::move(result);

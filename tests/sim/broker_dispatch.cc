@@ -19,6 +19,9 @@ const Handlers& handlers() {
     add_group_handlers(made);
     add_group_admin_handlers(made);
     add_commit_handlers(made);
+    add_transactional_commit_handlers(made);
+    add_transaction_handlers(made);
+    add_transaction_admin_handlers(made);
     return made;
   }();
   return all;

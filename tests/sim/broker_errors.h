@@ -14,8 +14,6 @@ inline constexpr ErrorCode invalid_session_timeout{26};
 inline constexpr ErrorCode invalid_replication_factor{38};
 inline constexpr ErrorCode invalid_replica_assignment{39};
 inline constexpr ErrorCode invalid_config{40};
-inline constexpr ErrorCode invalid_txn_state{48};
-inline constexpr ErrorCode transactional_id_authorization_failed{53};
 inline constexpr ErrorCode non_empty_group{68};
 inline constexpr ErrorCode group_id_not_found{69};
 inline constexpr ErrorCode unsupported_compression_type{76};

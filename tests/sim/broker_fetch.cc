@@ -63,6 +63,10 @@ FetchLook look(ClusterState& state, NodeId node, const FetchPosition& position) 
   return found;
 }
 
+Offset readable_end(const Partition& partition, bool read_committed) {
+  return read_committed ? partition.last_stable_offset() : partition.high_watermark;
+}
+
 // What the answer would carry now; negative when there is a reason to answer at once.
 std::int64_t readable_bytes(ClusterState& state, const FetchWait& wait) {
   std::int64_t total = 0;
@@ -70,8 +74,8 @@ std::int64_t readable_bytes(ClusterState& state, const FetchWait& wait) {
     FetchLook found = look(state, wait.ticket.node, position);
     if (found.error != ErrorCode::NONE || found.diverging) return -1;
     auto limit = static_cast<std::size_t>(std::max(position.max_bytes, 0));
-    total += static_cast<std::int64_t>(
-        found.partition->log.readable(position.offset, found.partition->high_watermark, limit, total == 0));
+    total += static_cast<std::int64_t>(found.partition->log.readable(
+        position.offset, readable_end(*found.partition, wait.read_committed), limit, total == 0));
   }
   return total;
 }
@@ -80,6 +84,18 @@ struct FetchRead {
   FetchResponse::PartitionData data;
   Bytes records;
 };
+
+// The aborted transactions with records in what is answered.
+void add_aborted(const Partition& partition, Offset from, FetchRead& read) {
+  Offset upto = from;
+  protocol::BatchCursor cursor{read.records};
+  for (; cursor.load(); cursor.advance()) upto = cursor.header.last_offset() + 1;
+  // A last batch that was cut off is still named.
+  if (cursor.state == protocol::BatchState::truncated) upto = partition.log.end();
+  read.data.aborted_transactions.emplace();
+  for (const TransactionRange& range : partition.producers.aborted_in(from, upto))
+    read.data.aborted_transactions->push_back({range.producer_id, range.first});
+}
 
 FetchRead read_position(ClusterState& state, const FetchWait& wait, const FetchPosition& position,
                         std::size_t remaining, bool at_least_one) {
@@ -91,12 +107,12 @@ FetchRead read_position(ClusterState& state, const FetchWait& wait, const FetchP
   read.data.last_stable_offset = -1;
   read.data.log_start_offset = -1;
   read.data.preferred_read_replica = -1;
-  // Null unless asked for; there are no transactions here.
+  // Null unless asked for.
   if (!wait.read_committed) read.data.aborted_transactions.reset();
   if (found.error != ErrorCode::NONE) return read;
   const PartitionLog& log = found.partition->log;
   read.data.high_watermark = found.partition->high_watermark;
-  read.data.last_stable_offset = found.partition->high_watermark;
+  read.data.last_stable_offset = found.partition->last_stable_offset();
   read.data.log_start_offset = log.start();
   if (found.diverging) {
     read.data.diverging_epoch.epoch = found.diverging->epoch;
@@ -104,7 +120,8 @@ FetchRead read_position(ClusterState& state, const FetchWait& wait, const FetchP
     return read;
   }
   std::size_t limit = std::min(remaining, static_cast<std::size_t>(std::max(position.max_bytes, 0)));
-  read.records = log.read(position.offset, found.partition->high_watermark, limit, at_least_one);
+  read.records = log.read(position.offset, readable_end(*found.partition, wait.read_committed), limit, at_least_one);
+  if (wait.read_committed) add_aborted(*found.partition, position.offset, read);
   return read;
 }
 

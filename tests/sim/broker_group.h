@@ -38,7 +38,15 @@ struct GroupMember {
   std::shared_ptr<const Ticket> syncing;
 };
 
+// Offsets that a transaction which is still open has committed.
+struct PendingOffset {
+  CommittedOffset offset;
+  std::uint64_t record = 0;
+};
+
 struct Group {
+  using Place = std::pair<std::string, PartitionIndex>;
+
   GroupState state = GroupState::empty;
   std::int32_t generation = 0;
   std::string protocol_type;
@@ -50,13 +58,20 @@ struct Group {
   std::int64_t rebalance_deadline_ms = 0;
   std::int64_t not_before_ms = 0;  // group.initial.rebalance.delay.ms
   std::int64_t sync_deadline_ms = 0;
-  std::map<std::pair<std::string, PartitionIndex>, CommittedOffset> offsets;
+  std::map<Place, CommittedOffset> offsets;
+  std::map<Place, std::uint64_t> offset_records;  // which record of __consumer_offsets each stands in
+  std::map<ProducerId, std::map<Place, PendingOffset>> pending_offsets;
+  std::map<ProducerId, ProducerEpoch> producer_epochs;
 };
 
 // The group's member that a request speaks for, or why not: 25, 82.
 ErrorCode check_member(const Group&, const std::string& member_id, const std::optional<std::string>& instance_id);
 void touch_session(ClusterState&, GroupMember&);
 void remove_member(ClusterState&, Group&, const std::string& member_id);
+
+constexpr std::size_t offset_metadata_limit = 4096;  // offset.metadata.max.bytes
+void store_offset(Group&, const Group::Place&, const CommittedOffset&, std::uint64_t record);
+bool has_pending_offset(const Group&, const Group::Place&);
 
 // The coordinators were reassigned: waiting joins and syncs of groups that moved are answered NOT_COORDINATOR.
 void coordinators_moved(ClusterState&);

@@ -27,6 +27,13 @@ struct EpochStart {
   Offset start;
 };
 
+// A transaction in one partition's log.
+struct TransactionRange {
+  ProducerId producer_id;
+  Offset first;
+  Offset last;  // the marker's
+};
+
 struct EpochEnd {
   LeaderEpoch epoch = -1;
   Offset end = -1;
@@ -64,7 +71,9 @@ class PartitionLog {
 
   // One run of the cleaner over the batches that end below `upto`; the last batch stands for the active segment and is
   // left alone, compressed ones too. A batch that lost all records stays, empty, while it is its producer's last.
-  void compact(Offset upto, std::int64_t now_ms, std::int64_t delete_retention_ms);
+  // Records of aborted transactions go; a marker goes once nothing of its transaction is left and the time is over.
+  void compact(Offset upto, std::int64_t now_ms, std::int64_t delete_retention_ms,
+               const std::vector<TransactionRange>& aborted = {});
 
  private:
   using Iterator = std::deque<StoredBatch>::const_iterator;

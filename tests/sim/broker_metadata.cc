@@ -1,4 +1,4 @@
-// Who is who: Metadata, DescribeCluster, DescribeTopicPartitions, ApiVersions, FindCoordinator, ListTransactions.
+// Who is who: Metadata, DescribeCluster, DescribeTopicPartitions, ApiVersions, FindCoordinator.
 #include <algorithm>
 
 #include "tests/sim/cluster_state.h"
@@ -15,8 +15,6 @@ using protocol::DescribeTopicPartitionsRequest;
 using protocol::DescribeTopicPartitionsResponse;
 using protocol::FindCoordinatorRequest;
 using protocol::FindCoordinatorResponse;
-using protocol::ListTransactionsRequest;
-using protocol::ListTransactionsResponse;
 using protocol::MetadataRequest;
 using protocol::MetadataResponse;
 
@@ -25,6 +23,9 @@ constexpr std::int32_t not_asked = INT32_MIN;
 constexpr std::int32_t all_on_topic = 3576;
 constexpr std::int32_t all_on_cluster = 8096;
 constexpr std::int32_t partitions_per_page = 2000;
+constexpr const char* transaction_feature = "transaction.version";
+constexpr std::int16_t newest_transaction_version = 2;
+constexpr std::int8_t transaction_key = 1;
 
 std::vector<NodeId> offline_of(const ClusterState& state, const Partition& partition) {
   std::vector<NodeId> up = state.in_sync(partition);
@@ -212,13 +213,18 @@ void api_versions(ClusterState& state, const Call& call, const ApiVersionsReques
     row.max_version = range.last;
     response.api_keys.push_back(row);
   }
+  if (state.options.release == KafkaRelease::v4_4) {
+    response.supported_features.push_back({transaction_feature, 0, newest_transaction_version});
+    response.finalized_features.push_back({transaction_feature, state.options.transaction_version, 0});
+  }
   respond(state, call.ticket, response);
 }
 
-FindCoordinatorResponse::Coordinator find_coordinator_of(const ClusterState& state, const std::string& key) {
+FindCoordinatorResponse::Coordinator find_coordinator_of(const ClusterState& state, const std::string& key,
+                                                         std::int8_t type) {
   FindCoordinatorResponse::Coordinator found;
   found.key = key;
-  found.node_id = state.coordinator(key);
+  found.node_id = type == transaction_key ? state.transaction_coordinator(key) : state.coordinator(key);
   found.error_message = "";
   if (found.node_id < 0) {
     found.error_code = code(ErrorCode::COORDINATOR_NOT_AVAILABLE);
@@ -234,34 +240,16 @@ void find_coordinator(ClusterState& state, const Call& call, const FindCoordinat
   FindCoordinatorResponse response;
   if (call.version() >= 4) {
     for (const std::string& key : request.coordinator_keys) {
-      response.coordinators.push_back(find_coordinator_of(state, key));
+      response.coordinators.push_back(find_coordinator_of(state, key, request.key_type));
     }
     return respond(state, call.ticket, response);
   }
-  auto found = find_coordinator_of(state, request.key);
+  auto found = find_coordinator_of(state, request.key, request.key_type);
   response.error_code = found.error_code;
   response.error_message = found.error_message;
   response.node_id = found.node_id;
   response.host = found.host;
   response.port = found.port;
-  respond(state, call.ticket, response);
-}
-
-// Each broker lists the transactional ids that it coordinates.
-void list_transactions(ClusterState& state, const Call& call, const ListTransactionsRequest& request) {
-  ListTransactionsResponse response;
-  for (const ListedTransaction& known : state.transactions) {
-    auto& states = request.state_filters;
-    auto& ids = request.producer_id_filters;
-    if (state.coordinator(known.id) != call.ticket.node) continue;
-    if (!states.empty() && std::find(states.begin(), states.end(), known.state) == states.end()) continue;
-    if (!ids.empty() && std::find(ids.begin(), ids.end(), known.producer_id) == ids.end()) continue;
-    ListTransactionsResponse::TransactionState row;
-    row.transactional_id = known.id;
-    row.producer_id = known.producer_id;
-    row.transaction_state = known.state;
-    response.transaction_states.push_back(row);
-  }
   respond(state, call.ticket, response);
 }
 
@@ -273,7 +261,6 @@ void add_metadata_handlers(Handlers& handlers) {
   handlers[ApiKey::DescribeTopicPartitions] = decoded<DescribeTopicPartitionsRequest, describe_topic_partitions>;
   handlers[ApiKey::ApiVersions] = decoded<ApiVersionsRequest, api_versions>;
   handlers[ApiKey::FindCoordinator] = decoded<FindCoordinatorRequest, find_coordinator>;
-  handlers[ApiKey::ListTransactions] = decoded<ListTransactionsRequest, list_transactions>;
 }
 
 }  // namespace crossover::sim

@@ -63,8 +63,10 @@ ErrorCode reachable(const Partition* partition, const Ticket& ticket, LeaderEpoc
   return leads || !leader_only ? ErrorCode::NONE : ErrorCode::NOT_LEADER_OR_FOLLOWER;
 }
 
-// Consumers see up to the high watermark; replica -2 sees the log end, on a follower what that has copied.
-Offset visible_end(const Partition& partition, NodeId replica, NodeId node) {
+// Consumers see up to the high watermark or what is stable; replica -2 sees the log end, on a follower what that has
+// copied.
+Offset visible_end(const Partition& partition, NodeId replica, NodeId node, bool read_committed) {
+  if (replica == consumer_replica && read_committed) return partition.last_stable_offset();
   bool whole = replica != consumer_replica && partition.leader == node;
   return whole ? partition.log.end() : partition.high_watermark;
 }
@@ -74,12 +76,14 @@ Found from_record(const PartitionLog& log, const std::optional<protocol::Timesta
   return {ErrorCode::NONE, hit->timestamp, hit->offset, log.epoch_at(hit->offset)};
 }
 
-Found find_offset(const Partition& partition, std::int64_t timestamp, NodeId replica, NodeId node) {
+Found find_offset(const Partition& partition, std::int64_t timestamp, NodeId replica, NodeId node,
+                  bool read_committed) {
   const PartitionLog& log = partition.log;
-  Offset end = visible_end(partition, replica, node);
+  Offset end = visible_end(partition, replica, node, read_committed);
   // A new leader cannot tell clients where the log ends before the watermark has reached its epoch (KIP-207).
   bool unsettled = replica == consumer_replica && !log.epochs().empty() &&
-                   log.epochs().back().epoch == partition.leader_epoch && log.epochs().back().start > end;
+                   log.epochs().back().epoch == partition.leader_epoch &&
+                   log.epochs().back().start > partition.high_watermark;
   switch (timestamp) {
     case latest:
       if (unsettled) return {ErrorCode::OFFSET_NOT_AVAILABLE};
@@ -112,7 +116,8 @@ void list_offsets(ClusterState& state, const Call& call, const ListOffsetsReques
       found.error = reachable(partition, call.ticket, claimed, request.replica_id != debugging_replica);
       if (call.version() < first_version_of(asked.timestamp)) found.error = ErrorCode::UNSUPPORTED_VERSION;
       if (found.error == ErrorCode::NONE) {
-        found = find_offset(*partition, asked.timestamp, request.replica_id, call.ticket.node);
+        const bool read_committed = call.version() >= 2 && request.isolation_level == 1;
+        found = find_offset(*partition, asked.timestamp, request.replica_id, call.ticket.node, read_committed);
       }
       ListOffsetsResponse::ListOffsetsPartitionResponse answer;
       answer.partition_index = asked.partition_index;
@@ -154,8 +159,8 @@ DescribeProducersResponse::ProducerState describe(ProducerId id, const ProducerE
   producer.producer_epoch = entry.epoch;
   producer.last_sequence = entry.last_sequence();
   producer.last_timestamp = entry.last_append_ms;
-  producer.coordinator_epoch = -1;
-  producer.current_txn_start_offset = -1;
+  producer.coordinator_epoch = entry.coordinator_epoch;
+  producer.current_txn_start_offset = entry.txn_start.value_or(-1);
   return producer;
 }
 
@@ -192,6 +197,7 @@ ErrorCode delete_records_of(ClusterState& state, const Ticket& ticket, Topic* to
   if (upto == -1) upto = partition->high_watermark;
   if (upto < 0 || upto > partition->high_watermark) return ErrorCode::OFFSET_OUT_OF_RANGE;
   partition->log.advance_start(upto);
+  partition->producers.forget_below(partition->log.start());
   state.changed();
   return ErrorCode::NONE;
 }

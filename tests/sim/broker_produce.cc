@@ -7,13 +7,11 @@ namespace crossover::sim {
 namespace {
 
 using protocol::BatchState;
-using protocol::InitProducerIdRequest;
-using protocol::InitProducerIdResponse;
 using protocol::ProduceRequest;
 using protocol::ProduceResponse;
 
 constexpr std::size_t crc_starts_at = 21;
-constexpr ProducerId producer_ids_per_block = 1000;
+constexpr Version first_abortable = 11, first_protocol_2 = 12;
 
 bool crc_holds(BytesView batch, const BatchHeader& header) {
   return protocol::crc32c(batch.substr(crc_starts_at)) == header.crc;
@@ -42,7 +40,6 @@ ErrorCode check_batch(ClusterState& state, const Topic& topic, BytesView batch, 
   if (header.is_control() || header.record_count <= 0) return errors::invalid_record;
   if (header.record_count != header.last_offset_delta + 1) return errors::invalid_record;
   if (header.producer_id >= 0 && (header.base_sequence < 0 || header.producer_epoch < 0)) return errors::invalid_record;
-  if (header.is_transactional()) return errors::invalid_txn_state;
   if (state.config(topic, "cleanup.policy").find("compact") != std::string::npos && keys_missing(batch)) {
     return errors::invalid_record;
   }
@@ -79,6 +76,42 @@ ErrorCode produce_error(ClusterState& state, const Call& call, const ProduceRequ
   return ErrorCode::NONE;
 }
 
+ProduceContext context_of(const ClusterState& state, const Call& call, const ProduceRequest& request) {
+  ProduceContext context{request.transactional_id.value_or(""), Verification::none};
+  if (!state.verifies_transactions()) return context;
+  context.verification = call.version() >= first_protocol_2  ? Verification::add
+                         : call.version() >= first_abortable ? Verification::abortable
+                                                             : Verification::default_error;
+  return context;
+}
+
+// Clients of protocol 1 may not know that these are passing; 19 they all try again (ReplicaManager).
+ErrorCode as_produce_error(ErrorCode error, Verification verification) {
+  switch (error) {
+    case ErrorCode::CONCURRENT_TRANSACTIONS:
+      return verification == Verification::add ? error : ErrorCode::NOT_ENOUGH_REPLICAS;
+    case ErrorCode::NETWORK_EXCEPTION:
+    case ErrorCode::COORDINATOR_LOAD_IN_PROGRESS:
+    case ErrorCode::COORDINATOR_NOT_AVAILABLE:
+    case ErrorCode::NOT_COORDINATOR:
+      return ErrorCode::NOT_ENOUGH_REPLICAS;
+    default:
+      return error;
+  }
+}
+
+// A batch that opens its producer's transaction on this partition is checked with the coordinator.
+ErrorCode verify(ClusterState& state, const Topic& topic, Partition& partition, const BatchHeader& header,
+                 const ProduceContext& context) {
+  if (!header.is_transactional() || context.verification == Verification::none) return ErrorCode::NONE;
+  if (partition.producers.has_open_transaction(header.producer_id, header.producer_epoch)) return ErrorCode::NONE;
+  const ErrorCode error =
+      verify_in_transaction(state, context.transactional_id, {header.producer_id, header.producer_epoch},
+                            {topic.name, partition.index}, "", context.verification);
+  if (error != ErrorCode::NONE) partition.producers.verification_failed(header);
+  return as_produce_error(error, context.verification);
+}
+
 Written write_partition(ClusterState& state, const Call& call, const ProduceRequest& request, Topic* topic,
                         const ProduceRequest::PartitionProduceData& data) {
   Written written;
@@ -90,7 +123,8 @@ Written write_partition(ClusterState& state, const Call& call, const ProduceRequ
   written.answer.log_start_offset = -1;
   ErrorCode error = produce_error(state, call, request, topic, partition);
   BatchHeader stored;
-  if (error == ErrorCode::NONE) error = state.append(*topic, *partition, data.records.value_or(""), stored);
+  if (error == ErrorCode::NONE)
+    error = state.append(*topic, *partition, data.records.value_or(""), stored, context_of(state, call, request));
   written.answer.error_code = code(error);
   if (topic != nullptr) written.topic = topic->name;
   if (error != ErrorCode::NONE) return written;
@@ -200,37 +234,19 @@ void produce(ClusterState& state, const Call& call, const ProduceRequest& reques
   answer_produce(state, written);
 }
 
-void init_producer_id(ClusterState& state, const Call& call, const InitProducerIdRequest& request) {
-  InitProducerIdResponse response;
-  response.producer_id = -1;
-  response.producer_epoch = -1;
-  if (request.transactional_id) {
-    response.error_code = code(request.transactional_id->empty() ? ErrorCode::INVALID_REQUEST
-                                                                 : errors::transactional_id_authorization_failed);
-    return respond(state, call.ticket, response);
-  }
-  // Each broker hands out ids from a block of its own. An id and epoch that the client sends along mean nothing without
-  // a transactional id: it gets a new one.
-  Broker& broker = state.brokers.at(call.ticket.node);
-  if (broker.next_producer_id == broker.producer_ids_end) {
-    broker.next_producer_id = state.next_producer_block;
-    state.next_producer_block += producer_ids_per_block;
-    broker.producer_ids_end = state.next_producer_block;
-  }
-  response.producer_id = broker.next_producer_id++;
-  response.producer_epoch = 0;
-  respond(state, call.ticket, response);
-}
-
 }  // namespace
 
-ErrorCode ClusterState::append(Topic& topic, Partition& partition, BytesView batch, BatchHeader& stored) {
+ErrorCode ClusterState::append(Topic& topic, Partition& partition, BytesView batch, BatchHeader& stored,
+                               const ProduceContext& context) {
   BatchHeader header;
   ErrorCode error = check_batch(*this, topic, batch, header);
   if (error != ErrorCode::NONE) return error;
   partition.producers.expire(now_ms, options.producer_id_expiration_ms);
   if (header.producer_id >= 0) {
-    ProducerStates::Verdict verdict = partition.producers.check(header);
+    error = verify(*this, topic, partition, header, context);
+    if (error != ErrorCode::NONE) return error;
+    ProducerStates::Verdict verdict =
+        partition.producers.check(header, header.is_transactional() && context.verification == Verification::add);
     if (verdict.error != ErrorCode::NONE) return verdict.error;
     if (verdict.duplicate) {
       stored = header;
@@ -247,7 +263,6 @@ ErrorCode ClusterState::append(Topic& topic, Partition& partition, BytesView bat
 
 void add_produce_handlers(Handlers& handlers) {
   handlers[ApiKey::Produce] = decoded<ProduceRequest, produce>;
-  handlers[ApiKey::InitProducerId] = decoded<InitProducerIdRequest, init_producer_id>;
 }
 
 }  // namespace crossover::sim

@@ -1,6 +1,9 @@
 #include "tests/sim/broker_producers.h"
 
+#include <algorithm>
 #include <limits>
+
+#include "tests/sim/broker_records.h"
 
 namespace crossover::sim {
 
@@ -14,22 +17,39 @@ bool follows(std::int32_t last, std::int32_t next) {
 
 }  // namespace
 
-ProducerStates::Verdict ProducerStates::check(const BatchHeader& batch) const {
+ProducerStates::Verdict ProducerStates::check(const BatchHeader& batch, bool starts_at_zero) const {
+  constexpr ErrorCode out_of_order = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
   auto found = entries_.find(batch.producer_id);
-  // KIP-360: an id without state may start at any epoch and sequence.
-  if (found == entries_.end()) return {};
-  const ProducerEntry& entry = found->second;
-  if (batch.producer_epoch == entry.epoch) {
-    for (const ProducedBatch& known : entry.batches) {
-      if (known.first_sequence == batch.base_sequence && known.last_sequence == batch.last_sequence()) {
-        return {ErrorCode::NONE, known};
+  const bool known = found != entries_.end();
+  if (known && batch.producer_epoch == found->second.epoch) {
+    for (const ProducedBatch& written : found->second.batches) {
+      if (written.first_sequence == batch.base_sequence && written.last_sequence == batch.last_sequence()) {
+        return {ErrorCode::NONE, written};
       }
     }
-    bool in_order = entry.batches.empty() || follows(entry.last_sequence(), batch.base_sequence);
-    return {in_order ? ErrorCode::NONE : ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, std::nullopt};
   }
-  if (batch.producer_epoch < entry.epoch) return {ErrorCode::INVALID_PRODUCER_EPOCH, std::nullopt};
-  return {batch.base_sequence == 0 ? ErrorCode::NONE : ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, std::nullopt};
+  if (known && batch.producer_epoch < found->second.epoch) return {ErrorCode::INVALID_PRODUCER_EPOCH, std::nullopt};
+  auto waiting = unverified_.find(batch.producer_id);
+  if (batch.is_transactional() && waiting != unverified_.end() && waiting->second.epoch == batch.producer_epoch &&
+      batch.base_sequence > waiting->second.lowest_sequence) {
+    return {out_of_order, std::nullopt};
+  }
+  // KIP-360: an id without state may start at any epoch and sequence.
+  if (!known) return {starts_at_zero && batch.base_sequence != 0 ? out_of_order : ErrorCode::NONE, std::nullopt};
+  const ProducerEntry& entry = found->second;
+  if (batch.producer_epoch > entry.epoch)
+    return {batch.base_sequence == 0 ? ErrorCode::NONE : out_of_order, std::nullopt};
+  if (!follows(entry.last_sequence(), batch.base_sequence)) return {out_of_order, std::nullopt};
+  if (entry.txn_start && !batch.is_transactional()) return {ErrorCode::INVALID_TXN_STATE, std::nullopt};
+  return {};
+}
+
+ErrorCode ProducerStates::check_marker(ProducerId id, ProducerEpoch epoch, std::int32_t coordinator_epoch) const {
+  auto found = entries_.find(id);
+  if (found == entries_.end()) return ErrorCode::NONE;
+  if (epoch < found->second.epoch) return ErrorCode::INVALID_PRODUCER_EPOCH;
+  const bool zombie = coordinator_epoch < found->second.coordinator_epoch;
+  return zombie ? ErrorCode::TRANSACTION_COORDINATOR_FENCED : ErrorCode::NONE;
 }
 
 void ProducerStates::record(const BatchHeader& stored, std::int64_t now_ms) {
@@ -40,15 +60,80 @@ void ProducerStates::record(const BatchHeader& stored, std::int64_t now_ms) {
   entry.last_append_ms = now_ms;
   entry.batches.push_back({stored.base_sequence, stored.last_sequence(), stored.base_offset, stored.last_offset()});
   if (entry.batches.size() > batches_remembered) entry.batches.pop_front();
+  if (!stored.is_transactional()) return;
+  if (!entry.txn_start) entry.txn_start = stored.base_offset;
+  unverified_.erase(stored.producer_id);
+}
+
+void ProducerStates::record_marker(const StoredBatch& marker, std::int64_t now_ms) {
+  const auto end = read_end_marker(marker);
+  if (!end) return;
+  const BatchHeader& header = marker.header;
+  ProducerEntry& entry = entries_[header.producer_id];
+  // Where the epoch rose (transaction protocol 2, or a fenced producer), sequences start anew.
+  if (entry.epoch != header.producer_epoch) entry.batches.clear();
+  entry.epoch = header.producer_epoch;
+  entry.coordinator_epoch = end->coordinator_epoch;
+  entry.last_append_ms = now_ms;
+  if (!entry.txn_start) return;  // an empty transaction
+  const TransactionRange range{header.producer_id, *entry.txn_start, header.base_offset};
+  completed_.push_back(range);
+  if (!end->committed) aborted_.push_back(range);
+  entry.txn_start.reset();
 }
 
 void ProducerStates::expire(std::int64_t now_ms, std::int64_t expiration_ms) {
-  std::erase_if(entries_, [&](const auto& item) { return now_ms - item.second.last_append_ms >= expiration_ms; });
+  std::erase_if(entries_, [&](const auto& item) {
+    return !item.second.txn_start && now_ms - item.second.last_append_ms >= expiration_ms;
+  });
 }
 
 void ProducerStates::rebuild(const PartitionLog& log, std::int64_t now_ms) {
-  entries_.clear();
-  for (const StoredBatch& batch : log.batches()) record(batch.header, now_ms);
+  *this = {};
+  for (const StoredBatch& batch : log.batches()) {
+    if (batch.header.is_control()) {
+      record_marker(batch, now_ms);
+    } else {
+      record(batch.header, now_ms);
+    }
+  }
+}
+
+void ProducerStates::forget_below(Offset log_start) {
+  std::erase_if(aborted_, [&](const TransactionRange& range) { return range.last < log_start; });
+  std::erase_if(completed_, [&](const TransactionRange& range) { return range.last < log_start; });
+}
+
+void ProducerStates::verification_failed(const BatchHeader& batch) {
+  auto [at, fresh] = unverified_.try_emplace(batch.producer_id, batch.producer_epoch, batch.base_sequence);
+  if (fresh || batch.producer_epoch < at->second.epoch) return;
+  const bool newer = batch.producer_epoch > at->second.epoch;
+  const std::int32_t lowest = std::min(at->second.lowest_sequence, batch.base_sequence);
+  at->second = {batch.producer_epoch, newer ? batch.base_sequence : lowest};
+}
+
+bool ProducerStates::has_open_transaction(ProducerId id, ProducerEpoch epoch) const {
+  auto found = entries_.find(id);
+  return found != entries_.end() && found->second.txn_start && found->second.epoch == epoch;
+}
+
+std::optional<Offset> ProducerStates::first_unstable(Offset high_watermark) const {
+  std::optional<Offset> first;
+  const auto note = [&first](Offset offset) { first = std::min(first.value_or(offset), offset); };
+  for (const auto& [id, entry] : entries_) {
+    if (entry.txn_start) note(*entry.txn_start);
+  }
+  // Markers rise, and the watermark never falls far: only the last few can lie behind it.
+  for (auto at = completed_.rbegin(); at != completed_.rend() && at->last >= high_watermark; ++at) note(at->first);
+  return first;
+}
+
+std::vector<TransactionRange> ProducerStates::aborted_in(Offset from, Offset upto) const {
+  std::vector<TransactionRange> found;
+  for (const TransactionRange& range : aborted_) {
+    if (range.last >= from && range.first < upto) found.push_back(range);
+  }
+  return found;
 }
 
 }  // namespace crossover::sim

@@ -35,6 +35,10 @@ constexpr Row rows[] = {
     {ApiKey::DeleteRecords, 0, 2, 2, 2},
     {ApiKey::InitProducerId, 0, 4, 5, 5},
     {ApiKey::OffsetForLeaderEpoch, 2, 4, 4, 4},
+    {ApiKey::AddPartitionsToTxn, 0, 3, 5, 5},
+    {ApiKey::AddOffsetsToTxn, 0, 3, 4, 4},
+    {ApiKey::EndTxn, 0, 3, 4, 5},
+    {ApiKey::TxnOffsetCommit, 0, 3, 4, 6},
     {ApiKey::DescribeConfigs, 1, 4, 4, 4},
     {ApiKey::AlterConfigs, 0, 2, 2, 2},
     {ApiKey::CreatePartitions, 0, 3, 3, 3},
@@ -43,6 +47,7 @@ constexpr Row rows[] = {
     {ApiKey::OffsetDelete, 0, 0, 0, 0},
     {ApiKey::DescribeCluster, 0, 0, 1, 2},
     {ApiKey::DescribeProducers, 0, 0, 0, 0},
+    {ApiKey::DescribeTransactions, 0, -1, 0, 0},
     {ApiKey::ListTransactions, 0, -1, 1, 2},
     {ApiKey::DescribeTopicPartitions, 0, -1, 0, 0},
 };

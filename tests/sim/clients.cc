@@ -126,6 +126,12 @@ void Client::drop_connection(NodeId node) {
   if (found != connections_.end() && found->second) found->second->close();
 }
 
+void Client::drop_connections() {
+  for (auto& [node, connection] : connections_) {
+    if (connection) connection->close();
+  }
+}
+
 void Client::ask_versions() {
   protocol::ApiVersionsRequest ask;
   ask.client_software_name = "model";
@@ -137,6 +143,9 @@ void Client::ask_versions() {
     }
     for (const auto& row : answer->api_keys)
       announced_[static_cast<ApiKey>(row.api_key)] = {row.min_version, row.max_version};
+    for (const auto& feature : answer->finalized_features) {
+      if (feature.name == "transaction.version") transaction_version_ = feature.max_version_level;
+    }
     metadata_version_ = version(ApiKey::Metadata, 7, 13);
     // Who does not learn topic ids speaks of topics by name.
     if (metadata_version_ < 10) cap(ApiKey::Produce, 12), cap(ApiKey::Fetch, 12);

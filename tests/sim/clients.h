@@ -73,6 +73,7 @@ class Client {
   virtual void finish() { finishing_ = true; }
   virtual bool done() = 0;
   virtual std::string describe() { return {}; }
+  virtual void crash() {}  // its process dies
 
  protected:
   using Version = protocol::Version;
@@ -93,6 +94,10 @@ class Client {
   // The connection to that virtual broker; nullptr when it is not known.
   std::shared_ptr<ClientConnection> connection(NodeId node);
   void drop_connection(NodeId node);
+  void drop_connections();
+  // The finalized feature transaction.version; 0 where it is unknown.
+  std::int16_t transaction_version() const { return transaction_version_; }
+  bool topic_ids_known() const { return metadata_version_ >= 10; }
   // What this client sent on one connection reached the proxy before what it sends on another now.
   bool all_arrived() const;
   void refresh(Micros delay = 0);
@@ -125,6 +130,7 @@ class Client {
   std::map<NodeId, std::shared_ptr<ClientConnection>> connections_;
   std::map<ApiKey, protocol::VersionRange> announced_;
   Version metadata_version_ = 7;
+  std::int16_t transaction_version_ = 0;
   bool refreshing_ = false, ready_ = false;
 };
 
@@ -144,11 +150,23 @@ std::unique_ptr<Client> make_producer(ClientWorld& world, std::string name, Prod
 struct ConsumerOptions {
   std::vector<Place> places;
   bool keeps_sessions = false;  // fetch sessions (KIP-227); else it asks in full, whatever the answer grants
+  bool read_committed = false;
 };
 // Reads every partition from 0 to its end.
 std::unique_ptr<Client> make_consumer(ClientWorld& world, std::string name, ConsumerOptions options);
 // Commits positions as a consumer without a group membership does, and reads them back.
 std::unique_ptr<Client> make_committer(ClientWorld& world, std::string name);
+struct TransactionalOptions {
+  std::string transactional_id;
+  int instance = 1;  // a higher one fences those before
+  std::vector<Place> outputs;
+  // Consume, transform, produce: what is read of these, and the group whose positions are committed with the outputs.
+  std::vector<Place> inputs;
+  std::string group;
+  Micros pause = 20 * one_ms;  // between transactions, on average
+  std::int32_t timeout_ms = 60'000;
+};
+std::unique_ptr<Client> make_transactional(ClientWorld& world, std::string name, TransactionalOptions options);
 // Refreshes metadata all the time.
 std::unique_ptr<Client> make_watcher(ClientWorld& world, std::string name);
 

@@ -2,6 +2,7 @@
 #include "protocol/record_batch.h"
 #include "tests/sim/broker_records.h"
 #include "tests/sim/clients.h"
+#include "tests/sim/clients_reading.h"
 
 namespace crossover::sim {
 
@@ -20,7 +21,9 @@ bool retriable(std::int16_t error) {
 class Consumer : public Client {
  public:
   Consumer(ClientWorld& world, std::string name, ConsumerOptions options)
-      : Client(world, std::move(name)), keeps_sessions_(options.keeps_sessions) {
+      : Client(world, std::move(name)),
+        keeps_sessions_(options.keeps_sessions),
+        read_committed_(options.read_committed) {
     for (const Place& place : options.places) positions_[place] = {};
   }
 
@@ -52,6 +55,7 @@ class Consumer : public Client {
     bool asked = false;    // in a request under way
     bool waiting = false;  // for the refresh that follows an error
     Offset high_watermark = -1;
+    Offset last_stable_offset = -1;
     std::shared_ptr<ClientConnection> shown_by;
   };
 
@@ -138,6 +142,7 @@ class Consumer : public Client {
     request.replica_id = -1;
     request.max_wait_ms = 200;
     request.min_bytes = 1;
+    request.isolation_level = read_committed_ ? 1 : 0;
     request.max_bytes = static_cast<std::int32_t>(world_.random.between(300, 20'000));
     request.session_epoch = !keeps_sessions_ && world_.random.one_in(2) ? 0 : -1;
     FetchSession& session = sessions_[node];
@@ -239,12 +244,23 @@ class Consumer : public Client {
       world_.checks.violated("6: high watermark of " + to_string(place) + " went back from " +
                              std::to_string(position.high_watermark) + " to " + std::to_string(row.high_watermark));
     }
+    if (position.shown_by == from && row.last_stable_offset < position.last_stable_offset) {
+      world_.checks.violated("6: last stable offset of " + to_string(place) + " went back from " +
+                             std::to_string(position.last_stable_offset) + " to " +
+                             std::to_string(row.last_stable_offset));
+    }
+    if (row.last_stable_offset > row.high_watermark)
+      world_.checks.violated("6: last stable offset of " + to_string(place) + " lies above its high watermark");
     position.shown_by = from;
     position.high_watermark = row.high_watermark;
+    position.last_stable_offset = row.last_stable_offset;
+    CommittedFilter filter(row);
     protocol::BatchCursor cursor{row.records.value_or("")};
-    while (cursor.load()) {
-      take(place, position, {cursor.header, Bytes(cursor.records.substr(cursor.at, cursor.header.total_bytes()))});
-      cursor.advance();
+    for (; cursor.load(); cursor.advance()) {
+      const StoredBatch batch{cursor.header, Bytes(cursor.records.substr(cursor.at, cursor.header.total_bytes()))};
+      const bool shown = filter.shows(batch);
+      if (shown || !read_committed_) take(place, position, batch);
+      position.at = std::max(position.at, batch.header.last_offset() + 1);
     }
   }
 
@@ -253,11 +269,12 @@ class Consumer : public Client {
     for (const LogRecord& record : records.value_or(std::vector<LogRecord>{})) {
       const Offset offset = batch.header.base_offset + record.offset_delta;
       if (offset < position.at) continue;
-      if (offset > position.at) world_.checks.skipped(name_, place, position.at, offset);
+      // What was aborted is passed over.
+      if (offset > position.at && !read_committed_) world_.checks.skipped(name_, place, position.at, offset);
+      if (read_committed_) world_.checks.transactions().read_committed(name_, std::string(record.value.value_or("")));
       world_.checks.fetched(name_, place, offset, batch.header.leader_epoch, Bytes(record.value.value_or("")));
       position.at = offset + 1;
     }
-    position.at = std::max(position.at, batch.header.last_offset() + 1);
   }
 
   // Rightly only below the start of what is left (retention).
@@ -291,7 +308,7 @@ class Consumer : public Client {
     });
   }
 
-  const bool keeps_sessions_;
+  const bool keeps_sessions_, read_committed_;
   std::map<NodeId, FetchSession> sessions_;
   Version version_ = 4;
   std::map<Place, Position> positions_;

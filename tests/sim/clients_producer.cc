@@ -92,6 +92,7 @@ class Producer : public Client {
                                                return;
                                              }
                                              id_ = answer->producer_id;
+                                             world_.checks.transactions().shown_id(name_, id_);
                                              for (auto& [place, queue] : queues_) queue.epoch = answer->producer_epoch;
                                              produce();
                                            });

@@ -35,6 +35,8 @@ void Cluster::request(ConnectionId id, BytesView frame, std::int64_t now_ms) {
 void Cluster::tick(std::int64_t now_ms) {
   state_->now_ms = std::max(state_->now_ms, now_ms);
   expire_group_timers(*state_);
+  abort_timed_out(*state_);
+  state_->changed();
   std::vector<Pending> due;
   for (auto at = state_->parked.begin(); at != state_->parked.end();) {
     if (at->second.deadline_ms > state_->now_ms) {
@@ -50,6 +52,8 @@ void Cluster::tick(std::int64_t now_ms) {
 
 std::optional<std::int64_t> Cluster::next_deadline() const {
   std::optional<std::int64_t> next = next_group_deadline(*state_);
+  const std::optional<std::int64_t> transactions = next_transaction_deadline(*state_);
+  if (transactions) next = std::min(next.value_or(*transactions), *transactions);
   for (const auto& [id, pending] : state_->parked) {
     if (!next || pending.deadline_ms < *next) next = pending.deadline_ms;
   }
@@ -76,10 +80,6 @@ void Cluster::fail_next(int count, ApiKey api, ErrorCode error) {
 
 void Cluster::lose_answers(int count, ApiKey api) {
   if (count > 0) state_->faults[api].push_back({count, ErrorCode::NONE, true});
-}
-
-void Cluster::add_transactional_id(const std::string& id, ProducerId producer, const std::string& state) {
-  state_->transactions.push_back({id, producer, state});
 }
 
 const ClusterOptions& Cluster::options() const {
@@ -119,8 +119,8 @@ std::optional<Uuid> Cluster::topic_id(const std::string& topic) const {
 std::optional<PartitionView> Cluster::partition(const std::string& topic, PartitionIndex index) const {
   const Partition* found = state_->partition(state_->topic(topic), index);
   if (found == nullptr) return std::nullopt;
-  return PartitionView{found->leader,         found->leader_epoch, found->replicas,  state_->in_sync(*found),
-                       found->high_watermark, &found->log,         &found->producers};
+  return PartitionView{found->leader,         found->leader_epoch,         found->replicas, state_->in_sync(*found),
+                       found->high_watermark, found->last_stable_offset(), &found->log,     &found->producers};
 }
 
 std::map<std::pair<std::string, PartitionIndex>, CommittedOffset> Cluster::committed(const std::string& group) const {
@@ -139,6 +139,24 @@ std::optional<GroupView> Cluster::group(const std::string& group) const {
 
 NodeId Cluster::coordinator(const std::string& group) const {
   return state_->coordinator(group);
+}
+
+std::vector<std::string> Cluster::transactional_ids() const {
+  std::vector<std::string> ids;
+  for (const auto& [id, txn] : state_->transactions) ids.push_back(id);
+  return ids;
+}
+
+std::optional<TransactionView> Cluster::transaction(const std::string& transactional_id) const {
+  auto found = state_->transactions.find(transactional_id);
+  if (found == state_->transactions.end()) return std::nullopt;
+  const Transaction& txn = found->second;
+  return TransactionView{state_name(txn.state), txn.producer_id, txn.epoch,
+                         txn.partitions,        txn.groups,      transaction_coordinator(transactional_id)};
+}
+
+NodeId Cluster::transaction_coordinator(const std::string& transactional_id) const {
+  return state_->transaction_coordinator(transactional_id);
 }
 
 }  // namespace crossover::sim

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,6 +47,11 @@ struct ClusterOptions {
   std::int64_t min_session_timeout_ms = 6000;
   std::int64_t max_session_timeout_ms = 1800000;
   std::int64_t producer_id_expiration_ms = 86400000;
+  std::int16_t transaction_version = 2;  // the finalized feature, where the release has it
+  bool verify_transactions = true;       // transaction.partition.verification.enable
+  std::int64_t max_transaction_timeout_ms = 900000;
+  std::int64_t transaction_marker_delay_ms = 0;  // at most that long after EndTxn was answered, for each partition
+  std::int64_t coordinator_load_ms = 0;          // at most, where transactions move to another coordinator
 };
 
 // What a broker sends to one connection. Per connection in request order; `close` means that the broker hangs up.
@@ -68,6 +74,7 @@ struct PartitionView {
   std::vector<NodeId> replicas;
   std::vector<NodeId> isr;
   Offset high_watermark = 0;
+  Offset last_stable_offset = 0;
   const PartitionLog* log = nullptr;
   const ProducerStates* producers = nullptr;
 };
@@ -77,6 +84,15 @@ struct GroupView {
   std::int32_t generation = 0;
   std::string leader;
   std::vector<std::string> members;
+};
+
+struct TransactionView {
+  std::string state;
+  ProducerId producer_id = -1;
+  ProducerEpoch epoch = -1;
+  std::set<std::pair<std::string, PartitionIndex>> partitions;
+  std::set<std::string> groups;
+  NodeId coordinator = -1;  // -1: no broker is up
 };
 
 struct ClusterState;
@@ -124,8 +140,8 @@ class Cluster {
   void fail_next(int count, ApiKey, ErrorCode);
   // The next `count` requests of that API are carried out and then the connection is closed instead of answered.
   void lose_answers(int count, ApiKey);
-  // Shown by ListTransactions; the brokers themselves carry out no transactions.
-  void add_transactional_id(const std::string& id, ProducerId, const std::string& state);
+  // A transactional id that is in that state already, and stays there until a client does something about it.
+  void add_transactional_id(const std::string& id, ProducerId, const std::string& state, ProducerEpoch epoch = 0);
 
   // Inspection, for invariants and tests.
   const ClusterOptions& options() const;
@@ -138,6 +154,9 @@ class Cluster {
   std::map<std::pair<std::string, PartitionIndex>, CommittedOffset> committed(const std::string& group) const;
   std::optional<GroupView> group(const std::string& group) const;
   NodeId coordinator(const std::string& group) const;  // -1: no broker is up
+  std::vector<std::string> transactional_ids() const;
+  std::optional<TransactionView> transaction(const std::string& transactional_id) const;
+  NodeId transaction_coordinator(const std::string& transactional_id) const;
 
  private:
   std::unique_ptr<ClusterState> state_;

@@ -41,6 +41,11 @@ void replace_replica(ClusterState& state, Partition& partition, NodeId leaving) 
   partition.replicas.erase(at);
 }
 
+void reassign_coordinators(ClusterState& state) {
+  coordinators_moved(state);
+  transaction_coordinators_moved(state);
+}
+
 }  // namespace
 
 void Cluster::stop_broker(NodeId id) {
@@ -52,7 +57,7 @@ void Cluster::stop_broker(NodeId id) {
   each_partition(*state_, [&](Partition& partition) {
     if (partition.leader == id) elect(*state_, partition);
   });
-  coordinators_moved(*state_);
+  reassign_coordinators(*state_);
   state_->settle();
 }
 
@@ -63,7 +68,7 @@ void Cluster::start_broker(NodeId id) {
   each_partition(*state_, [&](Partition& partition) {
     if (partition.leader == -1) elect(*state_, partition);
   });
-  coordinators_moved(*state_);
+  reassign_coordinators(*state_);
   state_->settle();
 }
 
@@ -74,7 +79,7 @@ void Cluster::add_broker(NodeId id, std::string host, int port) {
   broker.host = std::move(host);
   broker.port = port;
   state_->brokers.emplace(id, std::move(broker));
-  coordinators_moved(*state_);
+  reassign_coordinators(*state_);
   state_->settle();
 }
 
@@ -86,7 +91,7 @@ void Cluster::remove_broker(NodeId id) {
   });
   drop_connections(*state_, id);
   state_->brokers.erase(id);
-  coordinators_moved(*state_);
+  reassign_coordinators(*state_);
   state_->settle();
 }
 
@@ -151,6 +156,7 @@ bool Cluster::set_log_start(const std::string& topic, PartitionIndex index, Offs
   if (partition == nullptr) return false;
   // Retention never takes what followers still have to read.
   partition->log.advance_start(std::min(start, partition->high_watermark));
+  partition->producers.forget_below(partition->log.start());
   state_->changed();
   state_->settle();
   return true;
@@ -160,8 +166,8 @@ bool Cluster::compact(const std::string& topic, PartitionIndex index, Offset upt
   Topic* found = state_->topic(topic);
   Partition* partition = state_->partition(found, index);
   if (partition == nullptr) return false;
-  partition->log.compact(std::min(upto, partition->high_watermark), state_->now_ms,
-                         state_->config_number(*found, "delete.retention.ms"));
+  partition->log.compact(std::min(upto, partition->last_stable_offset()), state_->now_ms,
+                         state_->config_number(*found, "delete.retention.ms"), partition->producers.aborted());
   return true;
 }
 

@@ -80,6 +80,7 @@ void ClusterState::settle() {
   settling = true;
   while (!runnable.empty() || changes != changes_seen) {
     changes_seen = changes;
+    advance_markers(*this);
     for (auto at = parked.begin(); at != parked.end();) {
       bool gone = !connections.contains(at->second.ticket.connection);
       at = gone || at->second.attempt(false) ? parked.erase(at) : std::next(at);
@@ -130,6 +131,11 @@ NodeId ClusterState::coordinator(const std::string& key) const {
     best_weight = weight;
   }
   return best;
+}
+
+// Another topic keeps transactions than groups, so the same name lives elsewhere.
+NodeId ClusterState::transaction_coordinator(const std::string& transactional_id) const {
+  return coordinator("transaction/" + transactional_id);
 }
 
 std::vector<NodeId> ClusterState::in_sync(const Partition& partition) const {

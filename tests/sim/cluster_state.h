@@ -14,6 +14,7 @@
 #include "protocol/messages.h"
 #include "tests/sim/broker_errors.h"
 #include "tests/sim/broker_group.h"
+#include "tests/sim/broker_transactions.h"
 #include "tests/sim/cluster.h"
 
 namespace crossover::sim {
@@ -29,6 +30,18 @@ struct Partition {
   ProducerStates producers;
   Offset high_watermark = 0;
   std::int64_t lag = 0;
+
+  // What consumers that read committed records see: the first offset of the earliest open transaction.
+  Offset last_stable_offset() const {
+    return std::max(log.start(),
+                    std::min(high_watermark, producers.first_unstable(high_watermark).value_or(high_watermark)));
+  }
+};
+
+// What a produce request says about all of its batches.
+struct ProduceContext {
+  std::string transactional_id;
+  Verification verification = Verification::none;
 };
 
 struct Topic {
@@ -112,12 +125,6 @@ struct Fault {
   bool lose_answer = false;
 };
 
-struct ListedTransaction {
-  std::string id;
-  ProducerId producer_id = 0;
-  std::string state;
-};
-
 struct ClusterState {
   explicit ClusterState(ClusterOptions);
 
@@ -138,7 +145,10 @@ struct ClusterState {
   Partition* partition(Topic*, PartitionIndex);
   Broker* broker(NodeId);  // nullptr also when it is down
   NodeId controller() const;
-  NodeId coordinator(const std::string& key) const;
+  NodeId coordinator(const std::string& group) const;
+  NodeId transaction_coordinator(const std::string& transactional_id) const;
+  // KIP-890 came with release 3.6.
+  bool verifies_transactions() const { return options.verify_transactions && options.release != KafkaRelease::v2_8; }
   std::vector<NodeId> in_sync(const Partition&) const;
   std::string config(const Topic&, const std::string& name) const;
   std::int64_t config_number(const Topic&, const std::string& name) const;
@@ -146,7 +156,7 @@ struct ClusterState {
   void update_high_watermark(Partition&);
   void become_leader(Partition&, NodeId);  // -1: no replica is up
   // Checks and writes one client batch; `stored` tells where it lies, for a duplicate where it lay before.
-  ErrorCode append(Topic&, Partition&, BytesView batch, BatchHeader& stored);
+  ErrorCode append(Topic&, Partition&, BytesView batch, BatchHeader& stored, const ProduceContext& context = {});
   ErrorCode create_topic(const std::string& name, int partitions, int replication_factor,
                          std::map<std::string, std::string> configs);
   ErrorCode delete_topic(const std::string& name);
@@ -161,7 +171,7 @@ struct ClusterState {
   std::map<std::string, Topic> topics;
   std::map<Uuid, std::string> topic_names;
   std::map<std::string, Group> groups;
-  std::vector<ListedTransaction> transactions;
+  std::map<std::string, Transaction> transactions;
   std::map<ApiKey, std::deque<Fault>> faults;
 
   std::map<ConnectionId, Connection> connections;
@@ -171,6 +181,7 @@ struct ClusterState {
   ConnectionId next_connection = 1;
   std::uint64_t next_parked = 1;
   ProducerId next_producer_block = 0;
+  std::uint64_t next_offset_record = 1;
   std::int64_t now_ms = 0;
   std::uint64_t changes = 0;
   std::uint64_t changes_seen = 0;
@@ -190,6 +201,9 @@ void add_config_handlers(Handlers&);
 void add_group_handlers(Handlers&);
 void add_group_admin_handlers(Handlers&);
 void add_commit_handlers(Handlers&);
+void add_transactional_commit_handlers(Handlers&);
+void add_transaction_handlers(Handlers&);
+void add_transaction_admin_handlers(Handlers&);
 
 // Brokers do not look at what follows a request in its frame, and clients rely on it: librdkafka's list_topics sends
 // three bytes too many in Metadata v9 and later.

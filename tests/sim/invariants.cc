@@ -11,7 +11,10 @@ std::string to_string(const Place& place) {
 }
 
 Invariants::Invariants(Events& events, std::array<ClusterNet*, 2> nets, std::array<ControlTopic*, 2> topics)
-    : events_(events), nets_(nets), topics_(topics) {}
+    : events_(events),
+      nets_(nets),
+      topics_(topics),
+      transactions_([this](const std::string& what) { violated(what); }) {}
 
 void Invariants::violated(const std::string& what) {
   constexpr std::size_t kept = 20;
@@ -240,6 +243,7 @@ void Invariants::on_answer(std::uint64_t connection, ApiKey api, protocol::Versi
     }
   }
   const protocol::Message* message = protocol::find_message(api, protocol::Direction::response);
+  if (without_proxy_) return;
   LeakSearch search(*this, body, std::string(message ? message->name : "?") + " v" + std::to_string(version));
   if (!message || !protocol::walk(*message, version, body, search))
     violated("malformed answer to API " + std::to_string(static_cast<int>(api)));
@@ -247,25 +251,40 @@ void Invariants::on_answer(std::uint64_t connection, ApiKey api, protocol::Versi
 
 // --- the whole history ---
 
-std::vector<Invariants::Stored> Invariants::contents(const Place& place, bool& complete) {
-  std::vector<Stored> all;
+namespace {
+
+bool is_committed(const ProducerStates& producers, const BatchHeader& batch) {
+  if (!batch.is_transactional()) return true;
+  const auto entry = producers.entries().find(batch.producer_id);
+  if (entry != producers.entries().end() && entry->second.txn_start && batch.base_offset >= *entry->second.txn_start)
+    return false;
+  const auto in = producers.aborted_in(batch.base_offset, batch.base_offset + 1);
+  return std::none_of(in.begin(), in.end(), [&](const auto& range) { return range.producer_id == batch.producer_id; });
+}
+
+}  // namespace
+
+std::vector<StoredRecord> Invariants::contents(const Place& place, bool& complete) {
+  std::vector<StoredRecord> all;
   complete = true;
   const proxy::VirtualLog log = log_of(place);
   for (const auto& segment : log.segments()) {
     const auto partition = nets_[proxy::index_of(segment.cluster)]->cluster.partition(place.topic, place.partition);
     if (!partition) continue;
     if (partition->log->start() > segment.real_base) complete = false;
+    const ProducerStates& producers = *partition->producers;
     for (const StoredBatch& batch : partition->log->batches()) {
       if (batch.header.last_offset() < segment.real_base ||
           (!segment.open() && batch.header.base_offset >= segment.real_end()))
         continue;
       const auto records = records_of(batch);
       if (!records) continue;
+      const bool hidden = !is_committed(producers, batch.header);
       for (const LogRecord& record : *records) {
         const Offset real = batch.header.base_offset + record.offset_delta;
         if (!segment.holds_real(real) || real < partition->log->start()) continue;
-        all.push_back(
-            {segment.to_virtual(real), std::string(record.value.value_or("")), std::string(record.key.value_or(""))});
+        all.push_back({segment.to_virtual(real), std::string(record.value.value_or("")),
+                       std::string(record.key.value_or("")), hidden});
       }
     }
   }
@@ -273,30 +292,40 @@ std::vector<Invariants::Stored> Invariants::contents(const Place& place, bool& c
 }
 
 // 9: whatever the cleaners did on either side, the last acknowledged value of a key is there, or a later one.
-void Invariants::check_last_values(const Place& place, const std::vector<Stored>& all) {
+void Invariants::check_last_values(const Place& place, const std::vector<StoredRecord>& all) {
   std::map<std::string, std::pair<Offset, std::string>> last;
   for (const auto& [value, record] : records_) {
     if (record.place != place || !record.acknowledged || !record.offset) continue;
+    if (record.delivery == Delivery::transactional && !transactions_.known_committed(value)) continue;
     auto& latest = last.try_emplace(record.key, -1, "").first->second;
     latest = std::max(latest, std::pair(*record.offset, value));
   }
-  for (const Stored& stored : all) {
+  for (const StoredRecord& stored : all) {
     const auto at = last.find(stored.key);
-    if (at != last.end() && stored.offset >= at->second.first) last.erase(at);
+    if (at != last.end() && !stored.aborted && stored.offset >= at->second.first) last.erase(at);
   }
   for (const auto& [key, latest] : last)
     violated("9: the last value of " + key + " in " + to_string(place) + " is gone: " + latest.second);
 }
 
-void Invariants::check_place(const Place& place, const std::vector<std::string>& consumers) {
-  bool complete = true;
-  const std::vector<Stored> all = contents(place, complete);
-  if (complete && compacted_.contains(place)) check_last_values(place, all);
-  complete = complete && !compacted_.contains(place);
+void Invariants::check_seen(const Place& place, const std::vector<StoredRecord>& all, const std::string& consumer,
+                            bool committed_only) {
+  const auto& seen = seen_[{consumer, place}];
+  for (const StoredRecord& s : all) {
+    const bool wanted = !committed_only || !s.aborted;
+    if (seen.contains(s.offset) == wanted) continue;
+    const std::string at = to_string(place) + " offset " + std::to_string(s.offset) + ": " + s.value;
+    if (!wanted) return violated("committed: " + consumer + " saw the aborted " + at);
+    return violated("1: " + consumer + " never saw " + at);
+  }
+}
+
+void Invariants::check_place(const Place& place, const std::vector<StoredRecord>& all, bool complete,
+                             const std::vector<std::string>& consumers, const std::vector<std::string>& committed) {
   std::map<std::string, std::vector<Offset>> where;
   std::map<std::string, std::uint64_t> next_of;
   Offset last = -1;
-  for (const Stored& s : all) {
+  for (const StoredRecord& s : all) {
     if (s.offset <= last) violated("3: offsets of " + to_string(place) + " do not rise at " + std::to_string(s.offset));
     last = s.offset;
     where[s.value].push_back(s.offset);
@@ -306,7 +335,7 @@ void Invariants::check_place(const Place& place, const std::vector<std::string>&
                " and holds " + s.value);
     }
     const auto record = records_.find(s.value);
-    if (record == records_.end() || record->second.delivery != Delivery::idempotent) continue;
+    if (record == records_.end() || record->second.delivery > Delivery::idempotent) continue;
     auto& next = next_of[record->second.producer];
     if (record->second.order < next)
       violated("2: " + s.value + " at " + std::to_string(s.offset) + " lies behind a later record of its producer");
@@ -316,7 +345,7 @@ void Invariants::check_place(const Place& place, const std::vector<std::string>&
     if (record.place != place) continue;
     const auto found = where.find(value);
     const std::size_t count = found == where.end() ? 0 : found->second.size();
-    if (record.delivery == Delivery::idempotent && count > 1) {
+    if (record.delivery <= Delivery::idempotent && count > 1) {
       violated("5: " + value + " lies at " + std::to_string(found->second[0]) + " and " +
                std::to_string(found->second[1]));
     }
@@ -331,24 +360,27 @@ void Invariants::check_place(const Place& place, const std::vector<std::string>&
                std::to_string(found->second[0]));
     }
   }
-  for (const std::string& consumer : consumers) {
-    const auto& seen = seen_[{consumer, place}];
-    for (const Stored& s : all) {
-      if (!seen.contains(s.offset)) {
-        violated("1: " + consumer + " never saw " + to_string(place) + " offset " + std::to_string(s.offset) + ": " +
-                 s.value);
-        break;
-      }
-    }
-  }
+  for (const std::string& consumer : consumers) check_seen(place, all, consumer, false);
+  for (const std::string& consumer : committed) check_seen(place, all, consumer, true);
   if (emitted_epoch_[place] > metadata_epoch_[place]) {
     violated("6: records of " + to_string(place) + " carry epoch " + std::to_string(emitted_epoch_[place]) +
              ", above Metadata's " + std::to_string(metadata_epoch_[place]));
   }
 }
 
-void Invariants::check_history(const std::vector<Place>& places, const std::vector<std::string>& consumers) {
-  for (const Place& place : places) check_place(place, consumers);
+void Invariants::check_history(const std::vector<Place>& places, const std::vector<std::string>& consumers,
+                               const std::vector<std::string>& committed) {
+  TransactionChecks::Contents all;
+  bool all_complete = true;
+  for (const Place& place : places) {
+    bool complete = true;
+    all[place] = contents(place, complete);
+    if (complete && compacted_.contains(place)) check_last_values(place, all[place]);
+    complete = complete && !compacted_.contains(place);
+    all_complete = all_complete && complete;
+    check_place(place, all[place], complete, consumers, committed);
+  }
+  transactions_.check(all, all_complete);
 }
 
 }  // namespace crossover::sim

@@ -9,6 +9,7 @@
 
 #include "protocol/walk.h"
 #include "proxy/control_state.h"
+#include "tests/sim/invariants_transactions.h"
 #include "tests/sim/world_proxy.h"
 
 namespace crossover::sim {
@@ -21,7 +22,7 @@ struct Place {
 std::string to_string(const Place&);
 
 // What a producer promises its user.
-enum class Delivery { idempotent, acknowledged, unacknowledged };
+enum class Delivery { transactional, idempotent, acknowledged, unacknowledged };
 
 class Invariants {
  public:
@@ -49,7 +50,13 @@ class Invariants {
   Offset virtual_start(const Place& place);
   Side home_of(const std::string& topic);
   std::int32_t generation();
-  void check_history(const std::vector<Place>& places, const std::vector<std::string>& consumers);
+  // `committed`: the consumers that read committed records only.
+  void check_history(const std::vector<Place>& places, const std::vector<std::string>& consumers,
+                     const std::vector<std::string>& committed);
+  TransactionChecks& transactions() { return transactions_; }
+  const TransactionChecks& transactions() const { return transactions_; }
+  // Clients talk to the source's brokers: nothing is virtual.
+  void without_proxy() { without_proxy_ = true; }
 
   // The highest that any client was told.
   LeaderEpoch announced_epoch(const Place& place) { return metadata_epoch_[place]; }
@@ -67,15 +74,13 @@ class Invariants {
     bool acknowledged = false;
     std::optional<Offset> offset;
   };
-  struct Stored {
-    Offset offset;
-    std::string value;
-    std::string key;
-  };
   void follow();
-  std::vector<Stored> contents(const Place& place, bool& complete);
-  void check_last_values(const Place& place, const std::vector<Stored>& all);
-  void check_place(const Place& place, const std::vector<std::string>& consumers);
+  std::vector<StoredRecord> contents(const Place& place, bool& complete);
+  void check_last_values(const Place& place, const std::vector<StoredRecord>& all);
+  void check_place(const Place& place, const std::vector<StoredRecord>& all, bool complete,
+                   const std::vector<std::string>& consumers, const std::vector<std::string>& committed);
+  void check_seen(const Place& place, const std::vector<StoredRecord>& all, const std::string& consumer,
+                  bool committed_only);
   std::optional<std::string> stored_at(const Place& place, Offset offset, bool& gone);
 
   friend class LeakSearch;
@@ -86,6 +91,8 @@ class Invariants {
   std::array<Offset, 2> folded_{};
   proxy::ControlState state_;
   std::vector<std::string> violations_;
+  TransactionChecks transactions_;
+  bool without_proxy_ = false;
 
   std::map<std::string, Record> records_;
   std::map<std::pair<std::string, Place>, std::uint64_t> next_order_;

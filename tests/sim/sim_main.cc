@@ -1,5 +1,7 @@
 // simulate --seeds FROM..TO     many runs, one line for each that fails
 // simulate --seed N --verbose   one run, told step by step
+//          --transactions       in every run
+//          --direct             without a proxy: what the clients and checks make of a plain cluster
 //
 // Without arguments the seeds are 1..CROSSOVER_SIM_SEEDS (500).
 #include <chrono>
@@ -13,7 +15,7 @@ namespace {
 
 struct Arguments {
   std::uint64_t from = 1, to = 500;
-  bool verbose = false;
+  bool verbose = false, transactions = false, direct = false;
 };
 
 bool parse(int argc, char** argv, Arguments& args) {
@@ -22,6 +24,10 @@ bool parse(int argc, char** argv, Arguments& args) {
     const std::string_view arg = argv[i];
     if (arg == "--verbose") {
       args.verbose = true;
+    } else if (arg == "--transactions") {
+      args.transactions = true;
+    } else if (arg == "--direct") {
+      args.direct = true;
     } else if (arg == "--seed" && i + 1 < argc) {
       args.from = args.to = std::strtoull(argv[++i], nullptr, 10);
     } else if (arg == "--seeds" && i + 1 < argc) {
@@ -41,17 +47,19 @@ bool parse(int argc, char** argv, Arguments& args) {
 int main(int argc, char** argv) {
   Arguments args;
   if (!parse(argc, argv, args)) {
-    std::fprintf(stderr, "usage: simulate [--seeds FROM..TO | --seed N] [--verbose]\n");
+    std::fprintf(stderr, "usage: simulate [--seeds FROM..TO | --seed N] [--verbose] [--transactions] [--direct]\n");
     return 2;
   }
-  std::uint64_t failed = 0, steps = 0, acknowledged = 0, incremental = 0;
+  std::uint64_t failed = 0, steps = 0, acknowledged = 0, incremental = 0, committed = 0, aborted = 0;
   int flips = 0, refused = 0, proxies = 0;
   const auto began = std::chrono::steady_clock::now();
   for (std::uint64_t seed = args.from; seed <= args.to; ++seed) {
-    const auto verdict = crossover::sim::simulate(seed, args.verbose);
+    const auto verdict = crossover::sim::simulate(seed, {args.verbose, args.transactions, args.direct});
     steps += verdict.steps;
     acknowledged += verdict.acknowledged;
     incremental += verdict.incremental_fetches;
+    committed += verdict.committed;
+    aborted += verdict.aborted;
     flips += verdict.flips_done;
     refused += verdict.flips_failed;
     proxies += verdict.proxies;
@@ -65,10 +73,11 @@ int main(int argc, char** argv) {
   const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   const auto seeds = static_cast<double>(args.to - args.from + 1);
   std::printf(
-      "%.0f seeds, %llu failed; %llu events, %llu records acknowledged, %llu incremental fetches, %d flips done, "
-      "%d failed, %d proxies; %.1f ms per seed\n",
+      "%.0f seeds, %llu failed; %llu events, %llu records acknowledged, %llu incremental fetches, %llu transactions "
+      "committed, %llu aborted, %d flips done, %d failed, %d proxies; %.1f ms per seed\n",
       seeds, static_cast<unsigned long long>(failed), static_cast<unsigned long long>(steps),
-      static_cast<unsigned long long>(acknowledged), static_cast<unsigned long long>(incremental), flips, refused,
-      proxies, took * 1e3 / seeds);
+      static_cast<unsigned long long>(acknowledged), static_cast<unsigned long long>(incremental),
+      static_cast<unsigned long long>(committed), static_cast<unsigned long long>(aborted), flips, refused, proxies,
+      took * 1e3 / seeds);
   return failed == 0 ? 0 : 1;
 }

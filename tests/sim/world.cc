@@ -2,6 +2,9 @@
 
 #include <cstdio>
 
+#include "tests/sim/world_direct.h"
+#include "tests/sim/world_plan.h"
+
 namespace crossover::sim {
 
 namespace {
@@ -9,63 +12,19 @@ namespace {
 constexpr Micros second = 1'000 * one_ms;
 constexpr Micros settle_time = 90 * second;  // longer than any time-out of a client
 
-// What a seed is about. Some runs are calm, so that a failure there points at the flips themselves.
-struct Plan {
-  explicit Plan(Random& random) {
-    partitions = static_cast<int>(random.between(1, 3));
-    topics = static_cast<int>(random.between(1, 2));
-    duration = random.between(2'000, 5'000) * one_ms;
-    flip_pause = random.between(100, 1'200) * one_ms;
-    const bool calm = random.one_in(8);
-    const auto chance = [&random, calm](int n) { return !calm && random.one_in(n); };
-    fault_pause = chance(1) ? random.between(30, 600) * one_ms : 0;
-    broker_stops = chance(2);
-    leader_moves = chance(2);
-    resets = chance(2);
-    lags = chance(3);
-    restarts = chance(3);
-    deaths_in_flips = chance(3);
-    control_outages = chance(4);
-    lost_answers = chance(3);
-    errors = chance(3);
-    retention = chance(3);
-    strangers = chance(4);
-    outages = chance(5);
-    compaction = chance(4);
-  }
-  int partitions, topics;
-  Micros duration, flip_pause, fault_pause;
-  bool broker_stops, leader_moves, resets, lags, restarts, deaths_in_flips, control_outages, lost_answers, errors,
-      retention, strangers, outages, compaction;
-};
-
-ClusterOptions cluster_options(Side side, std::uint64_t seed, Random& random) {
-  ClusterOptions options;
-  const bool source = side == Side::source;
-  options.cluster_id = source ? "source-real-id" : "target-real-id";
-  options.first_id = source ? 3'001 : 7'001;
-  options.brokers = 3;
-  for (int i = 0; i < options.brokers; ++i)
-    options.addresses.emplace_back(source ? "source-host" : "target-host", (source ? 19'000 : 29'000) + i);
-  options.seed = seed * 2 + (source ? 1 : 2);
-  options.first_leader_epoch = source ? 10 : 5'000;
-  options.first_producer_id = 0;
-  constexpr KafkaRelease releases[] = {KafkaRelease::v2_8, KafkaRelease::v3_9, KafkaRelease::v4_4, KafkaRelease::v4_4};
-  options.release = releases[random.below(4)];
-  return options;
-}
-
 class World {
  public:
-  World(std::uint64_t seed, bool verbose)
+  World(std::uint64_t seed, WorldOptions options)
       : random_(seed),
-        plan_(random_),
-        verbose_(verbose),
-        source_(events_, random_, cluster_options(Side::source, seed, random_)),
-        target_(events_, random_, cluster_options(Side::target, seed, random_)),
+        plan_(random_, options.transactions),
+        verbose_(options.verbose),
+        direct_(options.direct),
+        source_(events_, random_, cluster_options(Side::source, seed, plan_, random_)),
+        target_(events_, random_, cluster_options(Side::target, seed, plan_, random_)),
         checks_(events_, nets(), topics()),
         clients_world_{events_, random_, checks_, [this](int port) { return dial(port); }, 1, {}, {}} {
     if (verbose_) clients_world_.log = [this](const std::string& line) { log(line); };
+    if (direct_) checks_.without_proxy();
   }
 
   ~World() {
@@ -75,9 +34,10 @@ class World {
 
   Verdict run() {
     make_topics();
-    start_proxy();
+    if (!direct_) start_proxy();
     make_clients();
-    operate();
+    if (plan_.transactions || direct_) make_transactional_clients();
+    if (!direct_) operate();
     if (plan_.fault_pause > 0) fault();
     run_until(plan_.duration, [] { return false; });
     log("quiet");
@@ -92,6 +52,8 @@ class World {
     verdict_.steps = events_.steps();
     verdict_.acknowledged = checks_.acknowledged_count();
     verdict_.incremental_fetches = checks_.incremental_fetches();
+    verdict_.committed = checks_.transactions().committed_count();
+    verdict_.aborted = checks_.transactions().aborted_count();
     return verdict_;
   }
 
@@ -147,11 +109,61 @@ class World {
     return chosen.empty() ? places_ : chosen;
   }
 
+  Client* add(std::unique_ptr<Client> client) {
+    clients_.push_back(std::move(client));
+    events_.after(random_.below(300) * one_ms, [c = clients_.back().get()] { c->start(); });
+    return clients_.back().get();
+  }
+
+  void make_transactional_clients() {
+    const bool transforms = plan_.topics > 1;
+    for (std::int64_t i = random_.between(1, transforms ? 3 : 2); i > 0; --i) {
+      TransactionalOptions options;
+      options.transactional_id = "tx-" + std::to_string(i);
+      options.pause = random_.between(5, 80) * one_ms;
+      options.outputs = some_places();
+      if (transforms && i > 1) {
+        options.group = "transform-" + std::to_string(i);
+        options.inputs = places_of("orders");
+        options.outputs = places_of("payments");
+      }
+      start_instance(options);
+    }
+    for (std::int64_t i = random_.between(1, 2); i > 0; --i) {
+      committed_consumers_.push_back("committed-" + std::to_string(i));
+      add(make_consumer(clients_world_, committed_consumers_.back(), {places_, random_.one_in(2), true}));
+    }
+  }
+
+  std::vector<Place> places_of(const std::string& topic) {
+    std::vector<Place> chosen = places_;
+    std::erase_if(chosen, [&topic](const Place& place) { return place.topic != topic; });
+    return chosen;
+  }
+
+  void start_instance(const TransactionalOptions& options) {
+    transactional_ids_.insert(options.transactional_id);
+    const std::string name = options.transactional_id + "." + std::to_string(options.instance);
+    Client* client = add(make_transactional(clients_world_, name, options));
+    if (random_.one_in(2)) replace_later(client, options);
+  }
+
+  // A second instance takes over, whether the first has died or does not know of it.
+  void replace_later(Client* client, TransactionalOptions options) {
+    events_.after(random_.between(100, 2'500) * one_ms, [this, client, options] {
+      if (quiet_) return;
+      if (!checks_.transactions().is_initialised(options.transactional_id, options.instance))
+        return replace_later(client, options);
+      const bool dies = random_.one_in(2);
+      log(client->name() + (dies ? " dies" : " becomes a zombie"));
+      if (dies) client->crash();
+      TransactionalOptions next = options;
+      ++next.instance;
+      start_instance(next);
+    });
+  }
+
   void make_clients() {
-    const auto add = [this](std::unique_ptr<Client> client) {
-      clients_.push_back(std::move(client));
-      events_.after(random_.below(300) * one_ms, [c = clients_.back().get()] { c->start(); });
-    };
     for (std::int64_t i = random_.between(1, 3); i > 0; --i) {
       ProducerOptions options;
       options.places = some_places();
@@ -160,7 +172,8 @@ class World {
       if (random_.one_in(5)) options.first_sequence = 0x7fffffff - static_cast<std::int32_t>(random_.below(30));
       add(make_producer(clients_world_, "idempotent-" + std::to_string(i), options));
     }
-    for (std::int64_t i = random_.between(0, 1); i > 0; --i) {
+    // Without a proxy these prove nothing.
+    for (std::int64_t i = direct_ ? 0 : random_.between(0, 1); i > 0; --i) {
       ProducerOptions options;
       options.delivery = Delivery::acknowledged;
       options.acks = random_.one_in(2) ? 1 : -1;
@@ -169,7 +182,7 @@ class World {
       options.places = some_places();
       add(make_producer(clients_world_, "plain-" + std::to_string(i), options));
     }
-    if (random_.one_in(3)) {
+    if (!direct_ && random_.one_in(3)) {
       ProducerOptions options;
       options.delivery = Delivery::unacknowledged;
       options.acks = 0;
@@ -186,7 +199,10 @@ class World {
 
   // --- the proxy ---
 
-  std::optional<ClientEnd> dial(int port) { return proxy_ && !dying_ ? proxy_->accept(port) : std::nullopt; }
+  std::optional<ClientEnd> dial(int port) {
+    if (direct_) return dial_broker(events_, random_, source_, port);
+    return proxy_ && !dying_ ? proxy_->accept(port) : std::nullopt;
+  }
 
   void start_proxy() {
     ++verdict_.proxies;
@@ -225,8 +241,17 @@ class World {
     });
   }
 
+  // A gate refuses to flip what transactional ids write to; where it cannot know of them it does not.
+  bool ids_are_known() const {
+    if (source_.cluster.options().release == KafkaRelease::v2_8) return false;
+    return std::all_of(transactional_ids_.begin(), transactional_ids_.end(), [this](const std::string& id) {
+      return checks_.transactions().is_initialised(id, 1) && source_.cluster.transaction(id);
+    });
+  }
+
   void flip() {
     if (!proxy_ || dying_ || !proxy_->controller().ready() || flip_running_) return;
+    if (plan_.transactions && !flips_carry_transactions && !ids_are_known()) return;
     const Side home = checks_.home_of(places_[0].topic);
     const Side to = random_.one_in(10) ? home : proxy::other(home);
     flip_running_ = true;
@@ -294,7 +319,7 @@ class World {
         if (plan_.lost_answers) lose_answers(net, where);
         return;
       case 8:
-        if (plan_.errors) {
+        if (plan_.errors && !direct_) {
           log("a request to " + where + " will be refused");
           // Before any flip this could put a producer's second batch before its first, as on a plain cluster.
           const bool flipped = checks_.generation() > 0;
@@ -371,9 +396,10 @@ class World {
   }
 
   void lose_answers(ClusterNet& net, const std::string& where) {
-    constexpr ApiKey apis[] = {ApiKey::Produce,  ApiKey::Produce,     ApiKey::Fetch,
-                               ApiKey::Metadata, ApiKey::ListOffsets, ApiKey::DescribeProducers};
-    const ApiKey api = apis[random_.below(6)];
+    constexpr ApiKey apis[] = {ApiKey::Produce,  ApiKey::Produce,         ApiKey::Fetch,
+                               ApiKey::Metadata, ApiKey::ListOffsets,     ApiKey::DescribeProducers,
+                               ApiKey::EndTxn,   ApiKey::TxnOffsetCommit, ApiKey::AddPartitionsToTxn};
+    const ApiKey api = apis[random_.below(plan_.transactions ? 9 : 6)];
     log("an answer to API " + std::to_string(static_cast<int>(api)) + " of " + where + " will be lost");
     net.cluster.lose_answers(1, api);
   }
@@ -400,8 +426,9 @@ class World {
   }
 
   bool at_rest() {
-    if (!proxy_ || dying_ || flip_running_ || !proxy_->controller().ready()) return false;
-    for (const auto& route : proxy_->controller().snapshot()->routes) {
+    const bool serving = direct_ || (proxy_ && !dying_ && !flip_running_ && proxy_->controller().ready());
+    if (!serving) return false;
+    for (const auto& route : direct_ ? decltype(proxy::Snapshot::routes){} : proxy_->controller().snapshot()->routes) {
       if (route.phase != proxy::RoutePhase::open) return false;
     }
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->done(); });
@@ -435,8 +462,8 @@ class World {
   }
 
   void last_checks() {
-    checks_.check_history(places_, consumers_);
-    check_strangers();
+    checks_.check_history(places_, consumers_, committed_consumers_);
+    if (!direct_) check_strangers();
   }
 
   // 8: what lies behind the last closed segment of the cluster that is not home was written past the proxy.
@@ -474,7 +501,7 @@ class World {
 
   Random random_;
   Plan plan_;
-  bool verbose_;
+  bool verbose_, direct_;
   Events events_;
   ClusterNet source_, target_;
   std::array<ControlTopic, 2> control_;
@@ -482,7 +509,8 @@ class World {
   ClientWorld clients_world_;
   std::vector<Place> places_;
   std::vector<std::unique_ptr<Client>> clients_;
-  std::vector<std::string> consumers_;
+  std::vector<std::string> consumers_, committed_consumers_;
+  std::set<std::string> transactional_ids_;
   std::shared_ptr<ProxyProcess> proxy_;
   bool dying_ = false, flip_running_ = false, quiet_ = false;
   std::uint64_t next_stranger_ = 0;
@@ -491,8 +519,8 @@ class World {
 
 }  // namespace
 
-Verdict simulate(std::uint64_t seed, bool verbose) {
-  return World(seed, verbose).run();
+Verdict simulate(std::uint64_t seed, WorldOptions options) {
+  return World(seed, options).run();
 }
 
 }  // namespace crossover::sim

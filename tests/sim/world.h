@@ -12,10 +12,15 @@ struct Verdict {
   std::vector<std::string> violations;
   std::uint64_t steps = 0;
   std::uint64_t acknowledged = 0, incremental_fetches = 0;
+  std::uint64_t committed = 0, aborted = 0;  // transactions whose end was told
   int flips_done = 0, flips_failed = 0, proxies = 0;
 };
 
-// `verbose`: tells on standard output what happens.
-Verdict simulate(std::uint64_t seed, bool verbose);
+struct WorldOptions {
+  bool verbose = false;       // tells on standard output what happens
+  bool transactions = false;  // in every run; else in some
+  bool direct = false;  // no proxy: clients talk to the source's brokers, which shows what a plain cluster would do
+};
+Verdict simulate(std::uint64_t seed, WorldOptions options);
 
 }  // namespace crossover::sim

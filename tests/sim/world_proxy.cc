@@ -461,6 +461,7 @@ void ProxyProcess::report(std::size_t at) {
   report.coupled_topics = state.coupled_topics;
   report.commits_in_flight = state.commits_in_flight;
   report.hold_times_ms = std::exchange(state.hold_times_ms, {});
+  report.transactional_ids = state.transactional_ids;
   worker.outbox.post(
       guarded([this, report = std::move(report)] { controller_->on_worker_report(report, around_.events.now_ms()); }));
 }

@@ -227,7 +227,7 @@ TEST_F(SimMetadata, OneCoordinatorPerGroupAndItMovesOnlyWithItsBroker) {
 
 TEST_F(SimMetadata, ListTransactionsShowsWhatTheBrokerCoordinates) {
   client.cluster.add_transactional_id("tx", 77, "Ongoing");
-  NodeId home = client.cluster.coordinator("tx");
+  NodeId home = client.cluster.transaction_coordinator("tx");
   for (NodeId id : {1, 2, 3}) {
     auto response = client.ask<ListTransactionsResponse>(client.to(id), ListTransactionsRequest{}, 1);
     EXPECT_EQ(response->transaction_states.size(), id == home ? 1u : 0u);

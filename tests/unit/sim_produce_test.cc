@@ -251,8 +251,8 @@ TEST_F(SimProduce, EachBrokerHandsOutIdsFromABlockOfItsOwn) {
   EXPECT_EQ(ask(2).producer_id, 5001);
   EXPECT_EQ(ask(1).producer_id, 6000);
   EXPECT_EQ(ask(2).producer_epoch, 0);
-  request.transactional_id = "tx";
-  EXPECT_EQ(ask(1).error_code, 53);
+  request.transactional_id = "";
+  EXPECT_EQ(ask(1).error_code, 42);
 }
 
 TEST_F(SimProduce, InjectedFaults) {

@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	worker.Main(worker.Client{NewProducer: newProducer, Consume: consume})
+	worker.Main(worker.Client{NewProducer: newProducer, Consume: consume, Transform: transform})
 }
 
 func common(options worker.Options) []kgo.Opt {

@@ -24,23 +24,41 @@ public final class Worker {
   private static volatile boolean stopping;
   private static final CountDownLatch finished = new CountDownLatch(1);
 
+  interface Work {
+    void run(Map<String, String> options, Output out) throws Exception;
+  }
+
   public static void main(String[] words) throws Exception {
+    switch (words[0]) {
+      case "produce":
+        run(words, Worker::produce);
+        break;
+      case "transform":
+        run(words, (options, out) -> new Transform(options, out).run());
+        break;
+      default:
+        run(words, Worker::consume);
+    }
+  }
+
+  /** Does the work, which looks at stopping(), and ends the process. */
+  static void run(String[] words, Work work) throws Exception {
     Map<String, String> options = parse(words);
     Runtime.getRuntime().addShutdownHook(new Thread(Worker::stopAndWait));
     Thread input = new Thread(Worker::stopAtEndOfInput);
     input.setDaemon(true);
     input.start();
     try (Output out = new Output(Path.of(options.get("out")))) {
-      if (words[0].equals("produce")) {
-        produce(options, out);
-      } else {
-        consume(options, out);
-      }
+      work.run(options, out);
     } finally {
       finished.countDown();
     }
     // A JVM that SIGTERM ends would tell 143.
     Runtime.getRuntime().halt(0);
+  }
+
+  static boolean stopping() {
+    return stopping;
   }
 
   private static void stopAndWait() {
@@ -161,12 +179,12 @@ public final class Worker {
     }
   }
 
-  private static void ready() {
+  static void ready() {
     System.out.println("READY");
     System.out.flush();
   }
 
-  private static String oneLine(Throwable error) {
+  static String oneLine(Throwable error) {
     return error.toString().replace('\n', ' ');
   }
 
@@ -181,7 +199,7 @@ public final class Worker {
   }
 
   /** Lines reach the file within 100 ms. */
-  private static final class Output implements AutoCloseable {
+  static final class Output implements AutoCloseable {
     private final BufferedWriter writer;
     private boolean closed;
 

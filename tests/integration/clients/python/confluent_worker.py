@@ -1,5 +1,6 @@
 """librdkafka's newest release, through confluent-kafka."""
 
+import confluent_transform
 import worker_io
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
@@ -90,10 +91,17 @@ def consume(args, out):
     consumer.close()
 
 
+def transform(args, out):
+    try:
+        confluent_transform.Transform(args, out).run()
+    finally:
+        out.close()
+
+
 def main():
     args = worker_io.options()
     out = worker_io.Output(args.out)
-    (produce if args.verb == "produce" else consume)(args, out)
+    {"produce": produce, "consume": consume, "transform": transform}[args.verb](args, out)
     out.close()
 
 

@@ -66,7 +66,15 @@ def options():
     consume.add_argument("--group", required=True)
     consume.add_argument("--from-beginning", action="store_true")
     consume.add_argument("--isolation", default="read_uncommitted")
-    for verb in (produce, consume):
+    transform = verbs.add_parser("transform")
+    transform.add_argument("--group", required=True)
+    transform.add_argument("--output", required=True)
+    transform.add_argument("--partitions", type=int, required=True)
+    transform.add_argument("--id", required=True)
+    transform.add_argument("--every", type=int, default=100)
+    transform.add_argument("--interval", type=int, default=200)
+    transform.add_argument("--abort-every", type=int, default=0)
+    for verb in (produce, consume, transform):
         for name in ("bootstrap", "topic", "out"):
             verb.add_argument("--" + name, required=True)
     return parser.parse_args()
@@ -84,6 +92,13 @@ def ready():
 
 def value(identity, partition, number):
     return f"{identity}:{partition}:{number}|".ljust(100).encode()
+
+
+def transformed(args, value, partition, transaction):
+    """What a transaction writes for a record that it read, and to which partition."""
+    text = value.split(b"|")[0].decode()
+    number = int(text.rsplit(":", 1)[1])
+    return f"{text}/{args.id}.{transaction}|".ljust(100).encode(), (partition + number) % args.partitions
 
 
 def paced(args, first):

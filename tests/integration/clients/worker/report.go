@@ -68,6 +68,11 @@ func (r *Report) Consumed(partition int32, offset int64, value []byte) {
 	r.line("C %d %d %s\n", partition, offset, text)
 }
 
+// Transaction tells how a transaction of so many records ended: committed, aborted on purpose, or undone.
+func (r *Report) Transaction(number int64, outcome string, records int) {
+	r.line("T %d %s %d\n", number, outcome, records)
+}
+
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -31,6 +33,7 @@ type Producer interface {
 type Client struct {
 	NewProducer func(Options, *Report) (Producer, error)
 	Consume     func(ctx context.Context, options Options, report *Report, ready func()) error
+	Transform   func(ctx context.Context, options Options, report *Report, ready func()) error // nil: has no transactions
 }
 
 // Main runs a worker until SIGTERM, SIGINT or the end of a piped standard input.
@@ -47,10 +50,15 @@ func Main(client Client) {
 	context.AfterFunc(ctx, stop)
 
 	var err error
-	if verb == "produce" {
+	switch {
+	case verb == "produce":
 		err = produce(ctx, client, options, report)
-	} else {
+	case verb == "consume":
 		err = client.Consume(ctx, options, report, ready)
+	case client.Transform != nil:
+		err = client.Transform(ctx, options, report, ready)
+	default:
+		usage("this worker has no transactions")
 	}
 	if err != nil {
 		report.Error(err)
@@ -105,6 +113,17 @@ func pace(ctx context.Context, options Options, send func(i int64)) {
 			}
 		}
 	}
+}
+
+// Transformed is what a transaction writes for a record that it read, and to which partition.
+func Transformed(options Options, partition int32, read []byte, transaction int64) (int32, []byte, error) {
+	text, _, _ := strings.Cut(string(read), "|")
+	n, err := strconv.ParseInt(text[strings.LastIndex(text, ":")+1:], 10, 64)
+	if err != nil {
+		return 0, nil, err
+	}
+	written := fmt.Sprintf("%s/%s.%d|", text, options.ID, transaction)
+	return int32((int64(partition) + n) % int64(options.Partitions)), fmt.Appendf(nil, "%-*s", valueSize, written), nil
 }
 
 func value(id string, partition, n int64) []byte {

@@ -1,0 +1,153 @@
+"""Connections to the brokers cut at random bytes, brokers killed and started again, and flips meanwhile: acks=all, three
+replicas, two of them in sync. Nothing lost, nothing doubled, nothing out of order; errors are what the clients make of it.
+"""
+
+import random
+import re
+import threading
+import time
+from collections import Counter
+
+from . import native, process, verify, workers
+from .lab import Traffic, judge_log
+from .loops import Loop
+from .proxy import FlipFailed
+from .scenario_exactly_once import CLIENTS
+
+IDEMPOTENT = [
+    "java-4.4.0",
+    "java-2.8.2",
+    "confluent",
+    "librdkafka-2.0.2",
+    "kafka-python",
+    "franz",
+    "sarama",
+    "kafkajs",
+]
+CUTS_PER_FLIP = 4
+LIMIT_PER_FLIP = 120  # seconds
+CUTS_PER_KILL = 6
+CUTS_WITHOUT_IT = 2
+FAULTS = ["lost", "duplicated", "out_of_order", "wrong_offset", "two_at_one_offset"]
+
+
+class Disturbance:
+    """Cuts, kills and flips until there were as many of each as wanted."""
+
+    def __init__(self, lab, cuts, seed):
+        self.lab, self.cuts, self.random = lab, cuts, random.Random(seed)
+        self.flips_wanted = max(1, cuts // CUTS_PER_FLIP)
+        self.flips, self.refused, self.kills = 0, Counter(), 0
+        self.gone = None  # the cluster and the broker of it that was killed
+        self.done = threading.Event()
+
+    def run(self):
+        flipper = threading.Thread(target=self._keep_flipping)
+        flipper.start()
+        deadline = time.monotonic() + LIMIT_PER_FLIP * self.flips_wanted
+        first, number = self.lab.relay.cuts(), 0
+        try:
+            while number < self.cuts or self.flips < self.flips_wanted:
+                assert time.monotonic() < deadline, f"{self.flips} flips, refused: {dict(self.refused)}"
+                number += 1
+                self._cut(number, first + number)
+                time.sleep(self.random.uniform(0, 2))
+        finally:
+            self.done.set()
+            flipper.join()
+        self._start_it_again()
+        self._settle()
+        self.lab.flip_back_or_forth(limit=120)
+        return f"{number} cuts, {self.kills} brokers killed, {self.flips} flips; refused: {dict(self.refused)}"
+
+    def _cut(self, number, told):
+        self.lab.relay.cut()
+        process.wait_until("a cut", lambda: self.lab.relay.cuts() >= told, 60)
+        if number % CUTS_PER_KILL == 0:
+            self._kill_a_broker()
+        elif number % CUTS_PER_KILL == CUTS_WITHOUT_IT:
+            self._start_it_again()
+
+    def _kill_a_broker(self):
+        self._settle()
+        cluster = self.random.choice(self.lab.clusters())
+        node = self.random.choice(list(cluster.ports))
+        cluster.kill(node)
+        self.gone = cluster, node
+        self.kills += 1
+
+    def _start_it_again(self):
+        if self.gone:
+            cluster, node = self.gone
+            cluster.start(node, wait=False)
+            self.gone = None
+
+    def _settle(self):
+        """Two brokers of a cluster at once would be more than its replicas bear."""
+        for cluster in self.lab.clusters():
+            process.wait_until(f"{cluster.name} in sync", lambda c=cluster: _in_sync(c), 120, pause=0.5)
+
+    def _keep_flipping(self):
+        chance = random.Random(self.random.random())
+        while not self.done.wait(chance.uniform(0.5, 4)):
+            try:
+                self.lab.flip_back_or_forth()
+                self.flips += 1
+            except FlipFailed as problem:
+                self.refused.update(re.findall(r"['\"](\w+): ", str(problem)) or [str(problem)])
+
+
+def _in_sync(cluster):
+    topics = native.admin(cluster.bootstrap).list_topics(timeout=10).topics.values()
+    return all(len(p.isrs) == len(p.replicas) for topic in topics for p in topic.partitions.values())
+
+
+def _cuts(settings):
+    return 250 if settings.full else 13
+
+
+def scenario_idempotent(lab, settings):
+    clients = [client for client in IDEMPOTENT if workers.have(client)]
+    traffics = [Traffic(lab, client, lab.topic(f"cut-{client}"), rate=200, consumers=0) for client in clients]
+    for traffic in traffics:
+        traffic.wait_ready()
+    note = Disturbance(lab, _cuts(settings), seed=3).run()
+    for traffic in traffics:
+        traffic.flows(50, limit=120)
+    bad = {}
+    for traffic in traffics:
+        workers.stop_all(traffic.producers, patience=150)
+        verdict = judge_log(traffic, native.log(lab.bootstrap, traffic.topic))
+        print(f"     {traffic.client}: {_figures(traffic, verdict)}", flush=True)
+        found = {kind: getattr(verdict, kind) for kind in FAULTS if getattr(verdict, kind)}
+        if found or not verdict.acked:
+            bad[traffic.client] = found, dict(verdict.examples)
+    assert not bad, bad
+    return note
+
+
+def _figures(traffic, verdict):
+    errors = sum(line.startswith("E ") for p in traffic.producers for line in verify.lines(p.out))
+    return f"{verdict.acked} acknowledged, {verdict.consumed} in the log, {verdict.failed} failed, {errors} errors"
+
+
+def scenario_transactional(lab, settings):
+    loops = [Loop(lab, client, rate=100) for client in CLIENTS]
+    for loop in loops:
+        loop.wait_ready()
+    note = Disturbance(lab, _cuts(settings), seed=4).run()
+    bad = {}
+    for loop in loops:
+        loop.flows(limit=120)
+        verdict = loop.finish()
+        print(f"     {loop.client}: {verdict}", flush=True)
+        # A broker that is gone may cost a transaction, and says so; nothing may come of one that was undone.
+        found = verdict.faults(allow=["undone", "connection", "retriable", "abortable"])
+        if found:
+            bad[loop.client] = found, dict(verdict.examples)
+    assert not bad, bad
+    return note
+
+
+scenario_idempotent.lab = {"purpose": "cuts", "relayed": True}
+scenario_transactional.lab = {"purpose": "cuts of transactions", "relayed": True}
