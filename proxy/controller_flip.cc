@@ -240,7 +240,8 @@ Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
   for (;;) {
     std::vector<std::string> open;
     const auto listed = co_await listed_ids(flip.from);
-    auto known = listed ? co_await describe_ids(flip.from, *listed) : std::nullopt;
+    std::optional<KnownIds> known;
+    if (listed) known = co_await describe_ids(flip.from, *listed);
     if (known) {
       flip.ids.clear();
       for (auto& [id, is] : *known) {
