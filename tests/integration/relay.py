@@ -63,18 +63,48 @@ class Link:
                 return
 
 
+class Door:
+    """A port that leads to a broker; closed while there is none, so that who connects is refused as by the broker itself."""
+
+    def __init__(self, cutter, port, brokers_port):
+        self.cutter, self.port, self.brokers_port = cutter, port, brokers_port
+        self.server = None
+
+    async def open(self):
+        self.server = await asyncio.start_server(self.accept, "127.0.0.1", self.port)
+
+    async def accept(self, reader, writer):
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.brokers_port)
+        except OSError:
+            writer.transport.abort()
+            await self.reopen()
+            return
+        await self.cutter.carry(Link(self.port, {UP: up_writer, DOWN: writer}), reader, up_reader)
+
+    async def reopen(self):
+        """Once the broker is there again."""
+        if self.server.is_serving():
+            self.server.close()
+            while not await self.reachable():
+                await asyncio.sleep(0.1)
+            await self.open()
+
+    async def reachable(self):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.brokers_port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+
 class Cutter:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.links = set()
 
-    async def accept(self, port, brokers_port, reader, writer):
-        try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", brokers_port)
-        except OSError:
-            writer.transport.abort()
-            return
-        link = Link(port, {UP: up_writer, DOWN: writer})
+    async def carry(self, link, reader, up_reader):
         self.links.add(link)
         both = [asyncio.create_task(link.carry(UP, reader)), asyncio.create_task(link.carry(DOWN, up_reader))]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -82,7 +112,7 @@ class Cutter:
         for task in both:
             task.cancel()
         await asyncio.gather(*both, return_exceptions=True)
-        for end in (writer, up_writer):
+        for end in link.writers.values():
             # A reset drops what the other end has not read yet, as a real one does.
             if link.cut.is_set() and self.random.random() < 0.5:
                 end.transport.abort()
@@ -124,11 +154,9 @@ class Cutter:
 
 async def run(args):
     cutter = Cutter(args.seed)
-    for pair in args.pairs:
-        port, brokers_port = map(int, pair.split(":"))
-        await asyncio.start_server(
-            lambda reader, writer, p=port, b=brokers_port: cutter.accept(p, b, reader, writer), "127.0.0.1", port
-        )
+    doors = [Door(cutter, *map(int, pair.split(":"))) for pair in args.pairs]
+    for door in doors:
+        await door.open()
     print("READY", flush=True)
     await cutter.obey()
 

@@ -75,6 +75,7 @@ void ProducerStates::record_marker(const StoredBatch& marker, std::int64_t now_m
   entry.epoch = header.producer_epoch;
   entry.coordinator_epoch = end->coordinator_epoch;
   entry.last_append_ms = now_ms;
+  unverified_.erase(header.producer_id);
   if (!entry.txn_start) return;  // an empty transaction
   const TransactionRange range{header.producer_id, *entry.txn_start, header.base_offset};
   completed_.push_back(range);
@@ -105,6 +106,12 @@ void ProducerStates::forget_below(Offset log_start) {
 }
 
 void ProducerStates::verification_failed(const BatchHeader& batch) {
+  // A late copy of what was written in a transaction that is over. Real brokers note that too, and then refuse the
+  // producer's next batch with 45; here a run must be able to tell such an error from one of the proxy's making.
+  auto known = entries_.find(batch.producer_id);
+  if (known != entries_.end() && known->second.epoch == batch.producer_epoch &&
+      batch.base_sequence <= known->second.last_sequence())
+    return;
   auto [at, fresh] = unverified_.try_emplace(batch.producer_id, batch.producer_epoch, batch.base_sequence);
   if (fresh || batch.producer_epoch < at->second.epoch) return;
   const bool newer = batch.producer_epoch > at->second.epoch;

@@ -4,6 +4,7 @@
 
 #include "tests/sim/world_direct.h"
 #include "tests/sim/world_plan.h"
+#include "tests/sim/world_transactions.h"
 
 namespace crossover::sim {
 
@@ -36,7 +37,7 @@ class World {
     make_topics();
     if (!direct_) start_proxy();
     make_clients();
-    if (plan_.transactions || direct_) make_transactional_clients();
+    if (plan_.transactions || direct_) transactional_clients_.start();
     if (!direct_) operate();
     if (plan_.fault_pause > 0) fault();
     run_until(plan_.duration, [] { return false; });
@@ -113,54 +114,6 @@ class World {
     clients_.push_back(std::move(client));
     events_.after(random_.below(300) * one_ms, [c = clients_.back().get()] { c->start(); });
     return clients_.back().get();
-  }
-
-  void make_transactional_clients() {
-    const bool transforms = plan_.topics > 1;
-    for (std::int64_t i = random_.between(1, transforms ? 3 : 2); i > 0; --i) {
-      TransactionalOptions options;
-      options.transactional_id = "tx-" + std::to_string(i);
-      options.pause = random_.between(5, 80) * one_ms;
-      options.outputs = some_places();
-      if (transforms && i > 1) {
-        options.group = "transform-" + std::to_string(i);
-        options.inputs = places_of("orders");
-        options.outputs = places_of("payments");
-      }
-      start_instance(options);
-    }
-    for (std::int64_t i = random_.between(1, 2); i > 0; --i) {
-      committed_consumers_.push_back("committed-" + std::to_string(i));
-      add(make_consumer(clients_world_, committed_consumers_.back(), {places_, random_.one_in(2), true}));
-    }
-  }
-
-  std::vector<Place> places_of(const std::string& topic) {
-    std::vector<Place> chosen = places_;
-    std::erase_if(chosen, [&topic](const Place& place) { return place.topic != topic; });
-    return chosen;
-  }
-
-  void start_instance(const TransactionalOptions& options) {
-    transactional_ids_.insert(options.transactional_id);
-    const std::string name = options.transactional_id + "." + std::to_string(options.instance);
-    Client* client = add(make_transactional(clients_world_, name, options));
-    if (random_.one_in(2)) replace_later(client, options);
-  }
-
-  // A second instance takes over, whether the first has died or does not know of it.
-  void replace_later(Client* client, TransactionalOptions options) {
-    events_.after(random_.between(100, 2'500) * one_ms, [this, client, options] {
-      if (quiet_) return;
-      if (!checks_.transactions().is_initialised(options.transactional_id, options.instance))
-        return replace_later(client, options);
-      const bool dies = random_.one_in(2);
-      log(client->name() + (dies ? " dies" : " becomes a zombie"));
-      if (dies) client->crash();
-      TransactionalOptions next = options;
-      ++next.instance;
-      start_instance(next);
-    });
   }
 
   void make_clients() {
@@ -242,16 +195,13 @@ class World {
   }
 
   // A gate refuses to flip what transactional ids write to; where it cannot know of them it does not.
-  bool ids_are_known() const {
-    if (source_.cluster.options().release == KafkaRelease::v2_8) return false;
-    return std::all_of(transactional_ids_.begin(), transactional_ids_.end(), [this](const std::string& id) {
-      return checks_.transactions().is_initialised(id, 1) && source_.cluster.transaction(id);
-    });
+  bool may_flip_with_transactions() const {
+    return transactional_clients_.ids_are_known() && source_.cluster.options().release != KafkaRelease::v2_8;
   }
 
   void flip() {
     if (!proxy_ || dying_ || !proxy_->controller().ready() || flip_running_) return;
-    if (plan_.transactions && !flips_carry_transactions && !ids_are_known()) return;
+    if (plan_.transactions && !flips_carry_transactions && !may_flip_with_transactions()) return;
     const Side home = checks_.home_of(places_[0].topic);
     const Side to = random_.one_in(10) ? home : proxy::other(home);
     flip_running_ = true;
@@ -462,7 +412,7 @@ class World {
   }
 
   void last_checks() {
-    checks_.check_history(places_, consumers_, committed_consumers_);
+    checks_.check_history(places_, consumers_, transactional_clients_.consumers());
     if (!direct_) check_strangers();
   }
 
@@ -509,8 +459,10 @@ class World {
   ClientWorld clients_world_;
   std::vector<Place> places_;
   std::vector<std::unique_ptr<Client>> clients_;
-  std::vector<std::string> consumers_, committed_consumers_;
-  std::set<std::string> transactional_ids_;
+  std::vector<std::string> consumers_;
+  TransactionalClients transactional_clients_{clients_world_,
+                                              [this](std::unique_ptr<Client> client) { return add(std::move(client)); },
+                                              [this] { return quiet_; }};
   std::shared_ptr<ProxyProcess> proxy_;
   bool dying_ = false, flip_running_ = false, quiet_ = false;
   std::uint64_t next_stranger_ = 0;
