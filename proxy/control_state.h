@@ -61,7 +61,7 @@ struct ControlState {
   std::set<std::string> deleted_routes;      // ids
   std::map<std::string, TopicState> topics;  // those that were ever flipped
   Bindings bindings;
-  std::set<Uuid> forgotten;                  // virtual ids of topics whose logs ended, while a log may still hold them
+  std::set<Uuid> forgotten;  // virtual ids of topics whose logs ended, while a log may still hold them
 
   ControlState();
   const RouteState* route(const std::string& name) const;

@@ -226,6 +226,7 @@ class Controller::Impl {
     std::map<std::string, KnownId> ids;         // that move along
     std::map<std::string, ProducerName> names;  // which the new home has given them
     Bindings bindings;                          // as after
+    bool holds_moves = false;
   };
   Task<> run_flip(std::string route, Cluster to, bool dry_run, FlipDone done);
   Task<bool> prepare(Flip& flip);
@@ -244,6 +245,7 @@ class Controller::Impl {
   bool taken(std::uint64_t revision) const;  // every worker's sessions have that snapshot
   // And none of them has any more of that which may concern the route.
   bool none_left(const std::string& route, std::uint64_t revision, std::int64_t RouteLoad::*load) const;
+  Task<bool> come_to_rest(Flip& flip, Millis& deadline);
   Task<bool> brake(Flip& flip, Millis deadline);
   Task<bool> none_open(Flip& flip, Millis deadline);
   Task<bool> ids_at_rest(Flip& flip, bool& again);

@@ -97,26 +97,8 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
   }
   io_.log("info", "flip_started", {{"route", route_name}, {"to", std::string(to_string(to))}});
   hold_times_.clear();
-  {
-    Until free(
-        *this, [this] { return !moving_; }, now_ + options_.transactions_ms);
-    co_await free;
-  }
-  moving_ = true;
-  const Millis transactions_deadline = now_ + options_.transactions_ms;
-  bool ok = co_await brake(flip, transactions_deadline);
   Millis deadline = 0;
-  for (bool again = ok; again;) {
-    deadline = now_ + options_.hold_budget_ms;
-    ok = co_await fence_and_drain(flip);
-    again = false;
-    if (ok) ok = co_await ids_at_rest(flip, again);
-    if (!again) continue;
-    // One began between the look at all of them and the fence: it goes on.
-    set_phase(flip.route.id, RoutePhase::braking);
-    ok = co_await none_open(flip, transactions_deadline);
-    again = ok;
-  }
+  bool ok = co_await come_to_rest(flip, deadline);
   if (ok) ok = co_await boundary(flip, deadline);
   if (ok) {
     splice(flip);
@@ -130,7 +112,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
     flip.report.result = "done";
     flip.report.generation = flip.route.generation + 1;
   }
-  moving_ = false;
+  if (flip.holds_moves) moving_ = false;
   conclude(flip);
   done(flip.report);
 }
@@ -211,6 +193,34 @@ bool Controller::Impl::belongs(const Flip& flip, const std::string& transactiona
   if (coupled == coupled_topics_.end() || coupled->second.empty()) return flip.route.name == default_route;
   return std::any_of(coupled->second.begin(), coupled->second.end(),
                      [this, &flip](const std::string& topic) { return state_.route_of(topic).id == flip.route.id; });
+}
+
+// Transactions first, then all writes. The deadline is that of the hold, which begins with the fence.
+Task<bool> Controller::Impl::come_to_rest(Flip& flip, Millis& deadline) {
+  const Millis transactions_deadline = now_ + options_.transactions_ms;
+  {
+    Until free(
+        *this, [this] { return !moving_; }, transactions_deadline);
+    const bool mine = co_await free;
+    if (!mine) {
+      fail(flip, "transactional ids or groups' offsets are being moved; try again");
+      co_return false;
+    }
+  }
+  moving_ = flip.holds_moves = true;
+  bool ok = co_await brake(flip, transactions_deadline);
+  for (bool again = ok; again;) {
+    deadline = now_ + options_.hold_budget_ms;
+    ok = co_await fence_and_drain(flip);
+    again = false;
+    if (ok) ok = co_await ids_at_rest(flip, again);
+    if (!again) continue;
+    // One began between the look at all of them and the fence: it goes on.
+    set_phase(flip.route.id, RoutePhase::braking);
+    ok = co_await none_open(flip, transactions_deadline);
+    again = ok;
+  }
+  co_return ok;
 }
 
 // What would begin a transaction is held until those that are open have ended; everything else flows.
