@@ -8,6 +8,7 @@ import time
 import crc32c
 
 PRODUCE, INIT_PRODUCER_ID, DESCRIBE_PRODUCERS = 0, 22, 61
+LOADING = 14  # COORDINATOR_LOAD_IN_PROGRESS
 
 
 class Link:
@@ -40,23 +41,21 @@ class Link:
         return data
 
     def init_producer_id(self):
-        _, error, producer_id, _ = struct.unpack_from(
-            ">ihqh", self.call(INIT_PRODUCER_ID, 1, struct.pack(">hi", -1, 0))
-        )
-        if error:
-            raise RuntimeError(f"InitProducerId: error {error}")
-        return producer_id
+        while True:
+            answer = self.call(INIT_PRODUCER_ID, 1, struct.pack(">hi", -1, 0))
+            _, error, producer_id, _ = struct.unpack_from(">ihqh", answer)
+            if not error:
+                return producer_id
+            if error != LOADING:
+                raise RuntimeError(f"InitProducerId: error {error}")
+            time.sleep(0.1)  # while the broker asks the controller for more
 
 
 def burn(port, beyond):
     """Takes producer ids from a broker until one is greater than that."""
     with Link(port) as link:
-        while True:
-            try:
-                if link.init_producer_id() > beyond:
-                    return
-            except RuntimeError:  # while it asks the controller for more
-                time.sleep(0.1)
+        while link.init_producer_id() <= beyond:
+            pass
 
 
 def active_producers(port, topic, partition):

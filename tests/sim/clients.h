@@ -163,6 +163,7 @@ struct TransactionalOptions {
   // Consume, transform, produce: what is read of these, and the group whose positions are committed with the outputs.
   std::vector<Place> inputs;
   std::string group;
+  bool as_member = false;      // else the partitions are assigned by hand
   Micros pause = 20 * one_ms;  // between transactions, on average
   std::int32_t timeout_ms = 60'000;
 };

@@ -275,6 +275,10 @@ void TransactionalClient::send_positions() {
   request.group_id = options_.group;
   request.producer_id = id_;
   request.producer_epoch = epoch_;
+  if (membership_) {
+    request.member_id = membership_->member_id;
+    request.generation_id_or_member_epoch = membership_->generation;
+  }
   for (const auto& [place, offset] : positions_) {
     auto& topic = request.topics.emplace_back();
     topic.name = place.topic;
@@ -284,7 +288,7 @@ void TransactionalClient::send_positions() {
     row.committed_offset = offset;
   }
   const Version at = protocol_2_ ? version(ApiKey::TxnOffsetCommit, 5, topic_ids_known() ? 6 : 5)
-                                 : version(ApiKey::TxnOffsetCommit, 0, 4);
+                                 : version(ApiKey::TxnOffsetCommit, membership_ ? 3 : 0, 4);
   const std::size_t count = positions_.size();
   ask<TxnOffsetCommitResponse>(group_coordinator_, at, request, [this, count](const auto& answer) {
     std::int16_t error = 0;
@@ -296,6 +300,11 @@ void TransactionalClient::send_positions() {
       }
     }
     if (rows != count) world_.checks.violated(name_ + ": malformed TxnOffsetCommit answer");
+    if (membership_ && is_one_of(error, {ErrorCode::ILLEGAL_GENERATION, ErrorCode::UNKNOWN_MEMBER_ID})) {
+      abort_for("TxnOffsetCommit error " + std::to_string(error));
+      rejoin();
+      return step();
+    }
     const Outcome outcome = judge("TxnOffsetCommit", error);
     if (outcome == Outcome::find_again) group_coordinator_ = bootstrap;
     if (outcome != Outcome::done) return;

@@ -42,6 +42,14 @@ class TransactionalClient : public Client {
   void fail(const std::string& request, std::int16_t error);
   void on_ready() override;
   void on_metadata() override;
+  // What a commit of positions says of the group; nothing without a membership.
+  struct Membership {
+    std::string member_id;
+    std::int32_t generation = -1;
+  };
+  void speak_as(Membership membership) { membership_ = std::move(membership); }
+  const std::optional<Membership>& membership() const { return membership_; }
+  virtual void rejoin() {}  // the group has gone on without this member
   bool dead() const { return dead_; }
   bool open() const { return open_; }
   const TransactionalOptions& options() const { return options_; }
@@ -96,6 +104,7 @@ class TransactionalClient : public Client {
   Micros began_ = 0;
   std::set<Place> added_, adding_;
   Positions positions_;
+  std::optional<Membership> membership_;
   std::map<Place, Queue> queues_;
   std::uint64_t next_batch_ = 1;
   Version produce_version_ = 3;

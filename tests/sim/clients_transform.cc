@@ -1,7 +1,7 @@
 // What applications do with transactions: they write, or they transform what they read and commit how far they got.
 #include "protocol/record_batch.h"
+#include "tests/sim/clients_member.h"
 #include "tests/sim/clients_reading.h"
-#include "tests/sim/clients_transactional.h"
 
 namespace crossover::sim {
 
@@ -42,10 +42,10 @@ class Writer : public TransactionalClient {
   }
 };
 
-// Reads committed records of partitions that it assigned itself, from the positions of a group without members.
-class Transformer : public TransactionalClient {
+// Reads committed records from the positions of its group: of partitions that it assigned itself, or as a member.
+class Transformer : public MemberClient {
  public:
-  using TransactionalClient::TransactionalClient;
+  using MemberClient::MemberClient;
   std::string describe() override {
     std::string text = TransactionalClient::describe();
     for (const auto& [place, at] : positions_) text += " " + to_string(place) + " at " + std::to_string(at);
@@ -57,6 +57,12 @@ class Transformer : public TransactionalClient {
 
   void next_transaction() override {
     if (reading_) return;
+    if (options().as_member && !is_member()) {
+      positions_.clear();
+      committed_.clear();
+      return join();
+    }
+    if (options().as_member && !is_assigned()) return later(backoff);
     if (positions_.empty()) return fetch_positions();
     read(world_.random.pick(options().inputs));
   }

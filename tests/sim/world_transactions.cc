@@ -14,6 +14,7 @@ void TransactionalClients::start() {
       options.group = "transform-" + std::to_string(i);
       options.inputs = inputs;
       options.outputs = outputs;
+      options.as_member = random.one_in(3);
     }
     start_instance(options);
   }
