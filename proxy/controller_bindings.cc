@@ -236,7 +236,9 @@ Task<> Controller::Impl::move_ids(std::vector<std::string> ids, Cluster to) {
   Bindings after;
   for (const auto& [id, name] : names) after.ids[id] = moved(id, known->at(id), name, to);
   if (after.empty()) co_return;
-  const bool recorded = co_await record_bindings(after, to);
+  bool recorded = all_new && !images_[index_of(other(to))]->reachable;
+  if (!recorded) recorded = co_await record_bindings(after, other(to));
+  if (recorded) recorded = co_await record_bindings(after, to);
   if (recorded)
     io_.log("info", "transactional_ids_moved",
             {{"to", std::string(to_string(to))}, {"ids", std::to_string(after.ids.size())}});
@@ -268,7 +270,9 @@ Task<> Controller::Impl::move_offsets(std::string group, Cluster to) {
     Bindings after;
     const auto before = state_.bindings.groups.find(group);
     after.groups[group] = {to, before == state_.bindings.groups.end() ? 1 : before->second.generation + 1};
-    copied = co_await record_bindings(after, to);
+    // The log of the home before says it first: whoever finds only that log must not read what is left there.
+    copied = co_await record_bindings(after, from);
+    if (copied) co_await record_bindings(after, to);
   }
   moving_groups_.erase(group);
   publish();

@@ -226,7 +226,7 @@ class Controller::Impl {
     std::map<std::string, KnownId> ids;         // that move along
     std::map<std::string, ProducerName> names;  // which the new home has given them
     Bindings bindings;                          // as after
-    bool holds_moves = false;
+    bool holds_moves = false, braked = false;
   };
   Task<> run_flip(std::string route, Cluster to, bool dry_run, FlipDone done);
   Task<bool> prepare(Flip& flip);
@@ -247,6 +247,7 @@ class Controller::Impl {
   bool none_left(const std::string& route, std::uint64_t revision, std::int64_t RouteLoad::*load) const;
   Task<bool> come_to_rest(Flip& flip, Millis& deadline);
   Task<bool> brake(Flip& flip, Millis deadline);
+  Task<std::optional<std::vector<std::string>>> look_at_ids(Flip& flip);
   Task<bool> none_open(Flip& flip, Millis deadline);
   Task<bool> ids_at_rest(Flip& flip, bool& again);
   Task<bool> fence_and_drain(Flip& flip);

@@ -228,6 +228,7 @@ Task<bool> Controller::Impl::brake(Flip& flip, Millis deadline) {
   if (!version_of(flip.from, ApiKey::DescribeTransactions, {0, 0})) co_return true;  // the gate has judged
   auto listed = co_await listed_ids(flip.from);
   if (listed && listed->empty() && transactional_ids_.empty()) co_return true;
+  flip.braked = true;
   begin_step(flip, "brake");
   set_phase(flip.route.id, RoutePhase::braking);
   const std::uint64_t revision = revision_;
@@ -245,31 +246,38 @@ Task<bool> Controller::Impl::brake(Flip& flip, Millis deadline) {
   co_return ended;
 }
 
-// Waits for the end of the route's open transactions, and lets the new home know the ids that move.
-Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
-  for (;;) {
-    std::vector<std::string> open;
-    const auto listed = co_await listed_ids(flip.from);
-    std::optional<KnownIds> known;
-    if (listed) known = co_await describe_ids(flip.from, *listed);
-    if (known) {
-      flip.ids.clear();
-      for (auto& [id, is] : *known) {
-        const bool writes_here = std::any_of(is.topics.begin(), is.topics.end(), [this, &flip](const auto& topic) {
+// What the old home's coordinators say now: the ids that move with the route, and who has a transaction open that
+// concerns it. nullopt: not all of them answered.
+Task<std::optional<std::vector<std::string>>> Controller::Impl::look_at_ids(Flip& flip) {
+  const auto listed = co_await listed_ids(flip.from);
+  if (!listed) co_return std::nullopt;
+  const auto known = co_await describe_ids(flip.from, *listed);
+  if (!known) co_return std::nullopt;
+  std::vector<std::string> open;
+  flip.ids.clear();
+  for (const auto& [id, is] : *known) {
+    const bool writes_here =
+        is.topics.empty() || std::any_of(is.topics.begin(), is.topics.end(), [this, &flip](const auto& topic) {
           const TopicView* view = snapshot_->topic(topic);
           return !view || view->internal || state_.route_of(topic).id == flip.route.id;
         });
-        if (is.open() && (writes_here || is.topics.empty() || belongs(flip, id)))
-          open.push_back(id + " (producer " + std::to_string(is.name.id) + ", " + is.state + ")");
-        if (belongs(flip, id)) flip.ids[id] = is;
-      }
-    }
-    if (known && open.empty()) break;
+    if (is.open() && (writes_here || belongs(flip, id)))
+      open.push_back(id + " (producer " + std::to_string(is.name.id) + ", " + is.state + ")");
+    if (belongs(flip, id)) flip.ids[id] = is;
+  }
+  co_return open;
+}
+
+// Waits for the end of the route's open transactions, and lets the new home know the ids that move.
+Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
+  for (;;) {
+    const auto open = co_await look_at_ids(flip);
+    if (open && open->empty()) break;
     if (now_ >= deadline) {
-      fail(flip, known ? "transactions did not end in time: " + some_of(open) +
-                             "; nothing was changed. Let them end, or abort them (kafka-transactions.sh), and try again"
-                       : "not every coordinator of the " + std::string(to_string(flip.from)) +
-                             " cluster described its transactions");
+      fail(flip, open ? "transactions did not end in time: " + some_of(*open) +
+                            "; nothing was changed. Let them end, or abort them (kafka-transactions.sh), and try again"
+                      : "not every coordinator of the " + std::string(to_string(flip.from)) +
+                            " cluster described its transactions");
       co_return false;
     }
     Until pause(
@@ -284,17 +292,18 @@ Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
 
 // Under the fence nothing can begin any more: what the coordinators say now holds until the release.
 Task<bool> Controller::Impl::ids_at_rest(Flip& flip, bool& again) {
-  std::vector<std::string> ids;
-  for (const auto& [id, known] : flip.ids) ids.push_back(id);
-  if (ids.empty()) co_return true;
-  auto known = co_await describe_ids(flip.from, ids);
-  if (!known) {
+  if (!flip.braked) co_return true;
+  const auto open = co_await look_at_ids(flip);
+  if (!open) {
     fail(flip, "not every coordinator described its transactions under the fence");
     co_return false;
   }
-  again = std::any_of(known->begin(), known->end(), [](const auto& entry) { return entry.second.open(); });
+  again = !open->empty();
   if (again) co_return false;
-  flip.ids = std::move(*known);
+  std::string problem;
+  const bool initialised = co_await initialise_ids(flip.to, flip.ids, flip.names, problem);
+  if (!initialised) fail(flip, problem);
+  if (!initialised) co_return false;
   for (const auto& [id, is] : flip.ids) flip.bindings.ids[id] = moved(id, is, flip.names.at(id), flip.to);
   co_return true;
 }
