@@ -81,8 +81,9 @@ class Transform:
         if not self.open:
             return
         if self.args.abort_every and self.number % self.args.abort_every == 0:
-            if self.number % 2 == 0:
-                self.producer.flush()  # else some of its records never leave the client
+            # Aborted before its first partition is added (the coordinator still finishes the one before), librdkafka ends
+            # a transaction that the coordinator has not seen: INVALID_TXN_STATE, fatal.
+            self.producer.flush()
             self._abort("aborted")
             return
         places = [TopicPartition(self.args.topic, partition, offset) for partition, offset in self.next.items()]
