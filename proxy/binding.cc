@@ -43,7 +43,7 @@ ProducerName Bindings::to_virtual(const std::string& transactional_id, ProducerN
   if (on_home.id < 0) return on_home;
   const TransactionalBinding* binding = find(transactional_id);
   if (binding && binding->alias.id >= 0 && on_home == binding->real) return binding->alias;
-  return {virtual_producer_id(home_of(transactional_id), on_home.id), on_home.epoch};
+  return {virtual_from_any_wire(on_home.id, home_of(transactional_id)), on_home.epoch};
 }
 
 }  // namespace crossover::proxy

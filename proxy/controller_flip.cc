@@ -426,12 +426,15 @@ std::optional<std::pair<ProducerId, ProducerEntry>> Controller::Impl::virtual_st
     const auto id = virtual_from_wire(on_cluster.id, flip.from, generation);
     return id ? std::optional(std::pair(*id, entry)) : std::nullopt;
   }
+  const TransactionalBinding* binding = state_.bindings.find(owner->first);
+  // From an earlier stay on this cluster; what came after it is in the table already.
+  if (binding && on_cluster.id == binding->real.id && on_cluster.epoch < binding->real.epoch) return std::nullopt;
   const ProducerName known_as = state_.bindings.to_virtual(owner->first, on_cluster);
   entry.epoch = known_as.epoch;
   // A client that went on when its id moved here counts from where it was.
   const auto before = view.producers ? view.producers->find(known_as.id) : ProducerTable::const_iterator();
-  const bool went_on = view.producers && before != view.producers->end() && before->second.epoch == known_as.epoch &&
-                       !(known_as == on_cluster);
+  const bool went_on = binding && binding->alias.id >= 0 && on_cluster == binding->real && view.producers &&
+                       before != view.producers->end() && before->second.epoch == known_as.epoch;
   if (went_on) entry.last_sequence = sequence_plus(sequence_after(before->second.last_sequence), entry.last_sequence);
   return std::pair(known_as.id, entry);
 }

@@ -107,7 +107,8 @@ std::optional<ErrorCode> name_producer(const Snapshot& snapshot, const ProduceRe
   const ProducerName known_as{item.batch.producer_id, item.batch.producer_epoch};
   item.wire = known_as;
   if (known_as.id < 0) return std::nullopt;
-  if (!item.batch.is_transactional() || !asked.transactional_id) {
+  if (item.batch.is_transactional() && !asked.transactional_id) return std::nullopt;  // the broker refuses it
+  if (!item.batch.is_transactional()) {
     item.has_producer = true;
     item.wire.id = wire_producer_id(known_as.id, item.to.first, item.segment.generation);
     return std::nullopt;

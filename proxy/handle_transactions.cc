@@ -355,7 +355,7 @@ Task<> handle_list_transactions(SessionCore& core, Request& request) {
   for (auto& row : answer->transaction_states) {
     const TransactionalBinding* binding = bindings->find(row.transactional_id);
     const bool as_moved = binding && binding->alias.id >= 0 && binding->real.id == row.producer_id;
-    row.producer_id = as_moved ? binding->alias.id : virtual_producer_id(cluster, row.producer_id);
+    row.producer_id = as_moved ? binding->alias.id : virtual_from_any_wire(row.producer_id, cluster);
   }
   core.reply(request, *answer);
 }
