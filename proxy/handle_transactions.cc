@@ -104,7 +104,7 @@ Task<> init_transactional(SessionCore& core, Request& request, InitProducerIdReq
   auto answer = co_await ask_home<InitProducerIdResponse>(core, request, id, asked);
   if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
   note_coordinator_error(core, bindings->home_of(id), CoordinatorKind::transaction, id, answer->error_code);
-  if (answer->error_code == 0) name_for_client(*bindings, id, *answer);
+  name_for_client(*bindings, id, *answer);
   core.reply(request, *answer);
 }
 
@@ -286,7 +286,7 @@ Task<> end(SessionCore& core, Request& request) {
   const bool none_here = answer->error_code == code(ErrorCode::INVALID_TXN_STATE);
   if (none_here && binding && known_as == binding->alias && ended_so(*binding, committed))
     co_return core.reply(request, done_before);
-  if (answer->error_code == 0) name_for_client(*bindings, id, *answer);
+  name_for_client(*bindings, id, *answer);
   core.reply(request, *answer);
 }
 
@@ -307,7 +307,7 @@ Task<> describe(SessionCore& core, Request& request) {
     if (answered && answered->transaction_states.size() == 1) row = answered->transaction_states[0];
     row.transactional_id = id;
     note_coordinator_error(core, bindings->home_of(id), CoordinatorKind::transaction, id, row.error_code);
-    if (row.error_code == 0) name_for_client(*bindings, id, row);
+    name_for_client(*bindings, id, row);
   }
   core.reply(request, answer);
 }

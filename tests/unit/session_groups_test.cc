@@ -91,6 +91,9 @@ TEST_F(GroupsScript, AllThatAGroupCommittedLeavesOutWhatIsNotShown) {
   request.groups.emplace_back().group_id = "g";
   request.groups[0].topics.reset();
   ask(ApiKey::OffsetFetch, 10, request);
+  FindCoordinatorResponse coordinator;  // the client came by the bootstrap listener
+  coordinator.node_id = real_node(source, 0);
+  answer(at_broker(source).value(), coordinator);
   OffsetFetchResponse response;
   auto& group = response.groups.emplace_back();
   group.group_id = "g";
