@@ -103,11 +103,11 @@ class Controller::Impl {
   };
   Task<std::optional<EndedTopic>> find_ended_topic(Cluster log);
   void log_ended(const EndedTopic& ended, Cluster log);
-  Task<bool> brokers_agree_that_ended(Cluster cluster, std::string topic, Uuid real_id);
+  Task<std::size_t> brokers_that_agree(Cluster cluster, std::string topic, Uuid real_id);
   struct Ended {
     std::string topic;
     Uuid real_id;
-    Cluster cluster{};
+    Cluster cluster{}, log{};  // where it ended, and which log is to say so
     auto operator<=>(const Ended&) const = default;
   };
   std::map<Ended, Millis> ended_since_;  // according to all brokers that answered, without a break
