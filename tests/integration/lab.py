@@ -153,7 +153,7 @@ class Traffic:
             )
         ]
 
-        if not lab.direct:
+        if lab.proxy:
             for worker in self.producers + self.consumers:
                 worker.look = lambda: lab.proxy.call("GET", "/v1/connections")[1]
 
