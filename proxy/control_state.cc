@@ -375,9 +375,11 @@ void ControlLog::fold(Offset offset, BytesView record) {
     if (type == "forget") {
       const auto known = state_.topics.find(text(body.at("topic")));
       const Uuid id = uuid_from(body.at("topic_id"));
-      if (known != state_.topics.end() && known->second.virtual_id == id)
-        forget_topic(state_, id, known->second.generation());
-      if (id.is_zero() && known != state_.topics.end()) state_.topics.erase(known);
+      if (known != state_.topics.end() && known->second.virtual_id == id) {
+        const std::int32_t generation = known->second.generation();
+        state_.topics.erase(known);
+        forget_topic(state_, id, generation);
+      }
     }
     if (type == "lost") {
       const auto known = state_.topics.find(text(body.at("topic")));

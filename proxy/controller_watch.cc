@@ -279,6 +279,9 @@ Controller::Impl::Encode Controller::Impl::new_broker(Cluster log) const {
 // home, what it held of the log is lost.
 Task<std::optional<Controller::Impl::EndedTopic>> Controller::Impl::find_ended_topic(Cluster log) {
   const std::map<std::string, TopicState> topics = logs_[index_of(log)].state().topics;
+  std::erase_if(ended_since_, [&topics, log](const auto& entry) {
+    return entry.first.log == log && !topics.contains(entry.first.topic);
+  });
   for (const auto& [name, topic] : topics) {
     const Cluster home = state_.route_of(name).home;
     for (const Cluster c : {home, other(home)}) {
