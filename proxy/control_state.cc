@@ -246,15 +246,21 @@ bool lost_history(const TopicState& topic, Cluster cluster) {
   });
 }
 
-void forget_topic(ControlState& state, const Uuid& virtual_id) {
+bool is_forgotten(const ControlState& state, const TopicState& topic) {
+  const auto found = state.forgotten.find(topic.virtual_id);
+  return found != state.forgotten.end() && topic.generation() <= found->second;
+}
+
+void forget_topic(ControlState& state, const Uuid& virtual_id, std::int32_t generation) {
   if (virtual_id.is_zero()) return;  // one of a cluster without topic ids
-  state.forgotten.insert(virtual_id);
-  std::erase_if(state.topics, [&virtual_id](const auto& entry) { return entry.second.virtual_id == virtual_id; });
+  std::int32_t& until = state.forgotten.try_emplace(virtual_id, generation).first->second;
+  until = std::max(until, generation);
+  std::erase_if(state.topics, [&state](const auto& entry) { return is_forgotten(state, entry.second); });
 }
 
 void take_topics(ControlState& state, std::map<std::string, TopicState> topics) {
   for (auto& [name, topic] : topics) {
-    if (state.forgotten.contains(topic.virtual_id)) continue;
+    if (is_forgotten(state, topic)) continue;
     const auto known = state.topics.find(name);
     if (known == state.topics.end() || topic.generation() > known->second.generation()) {
       state.topics[name] = std::move(topic);
@@ -340,7 +346,7 @@ void ControlState::merge(const ControlState& o) {
   }
   for (const std::string& id : deleted_routes) routes.erase(id);
   routes_revision = std::max(routes_revision, o.routes_revision);
-  for (const Uuid& id : o.forgotten) forget_topic(*this, id);
+  for (const auto& [id, generation] : o.forgotten) forget_topic(*this, id, generation);
   take_topics(*this, o.topics);
   bindings.merge(o.bindings);
 }
@@ -405,8 +411,11 @@ void ControlLog::fold(Offset offset, BytesView record) {
     if (type == "forget") {
       const auto known = state_.topics.find(text(body.at("topic")));
       const Uuid id = uuid_from(body.at("topic_id"));
-      if (known != state_.topics.end() && known->second.virtual_id == id) state_.topics.erase(known);
-      forget_topic(state_, id);
+      if (known != state_.topics.end() && known->second.virtual_id == id) {
+        const std::int32_t generation = known->second.generation();
+        state_.topics.erase(known);
+        forget_topic(state_, id, generation);
+      }
     }
     if (type == "lost") {
       const auto known = state_.topics.find(text(body.at("topic")));
@@ -429,7 +438,8 @@ void ControlLog::fold(Offset offset, BytesView record) {
       }
       read_routes(body.at("routes").as_object(), read);
       if (const auto* forgotten = body.if_contains("forgotten")) {
-        for (const auto& v : forgotten->as_array()) read.forgotten.insert(uuid_from(v));
+        for (const auto& v : forgotten->as_array())
+          read.forgotten[uuid_from(v.as_array().at(0))] = number<std::int32_t>(v.as_array().at(1));
       }
       read.topics = std::move(topics);
       read.bindings = std::move(bindings);
@@ -620,7 +630,7 @@ Bytes snapshot(const Chain& chain, const ControlState& state, const std::string&
   }
   o["routes"] = routes_body(state);
   json::array forgotten;
-  for (const Uuid& id : state.forgotten) forgotten.push_back(json::value(to_string(id)));
+  for (const auto& [id, generation] : state.forgotten) forgotten.push_back(json::array{to_string(id), generation});
   o["forgotten"] = std::move(forgotten);
   o["parts"] = parts_id;
   o["part_count"] = parts;

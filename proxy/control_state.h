@@ -61,7 +61,9 @@ struct ControlState {
   std::set<std::string> deleted_routes;      // ids
   std::map<std::string, TopicState> topics;  // those that were ever flipped
   Bindings bindings;
-  std::set<Uuid> forgotten;  // virtual ids of topics whose logs ended, while a log may still hold them
+  // Virtual ids of topics whose logs ended, with the generation that they had, while a log may still hold them. A
+  // flip of a later generation under the same id begins another log.
+  std::map<Uuid, std::int32_t> forgotten;
 
   ControlState();
   const RouteState* route(const std::string& name) const;

@@ -106,14 +106,13 @@ class Controller::Impl {
   };
   Task<std::optional<EndedTopic>> find_ended_topic(Cluster log);
   void log_ended(const EndedTopic& ended, Cluster log);
-  Task<bool> brokers_agree_that_ended(Cluster cluster, std::string topic, Uuid real_id);
+  Task<std::size_t> brokers_that_agree(Cluster cluster, std::string topic, Uuid real_id);
   struct Ended {
     std::string topic;
     Uuid real_id;
-    Cluster cluster{};
+    Cluster cluster{}, log{};  // where it ended, and which log is to say so
     auto operator<=>(const Ended&) const = default;
   };
-  std::map<Ended, Millis> ended_since_;  // according to all brokers that answered, without a break
   Task<bool> keep_snapshot(Cluster log, Offset seen, Millis deadline);
   // --- writes past the proxy (controller_strangers.cc) ---
   struct Place {
@@ -291,8 +290,9 @@ class Controller::Impl {
   std::array<bool, 2> claimed_{};  // and no record of an earlier process can be accepted any more
   std::array<bool, 2> writing_{};
   std::map<CallId, std::optional<bool>> appends_;
-  std::uint64_t foreign_records_ = 0;  // of other proxies, since the logs were first read
-  ControlState state_;                 // both logs together
+  std::map<Ended, Millis> ended_since_;  // according to all brokers that answered, without a break
+  std::uint64_t foreign_records_ = 0;    // of other proxies, since the logs were first read
+  ControlState state_;                   // both logs together
 
   std::shared_ptr<const Snapshot> snapshot_;
   std::uint64_t revision_ = 0;

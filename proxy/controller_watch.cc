@@ -13,7 +13,8 @@ namespace {
 
 constexpr Millis answer_ms = 5'000;
 constexpr Millis retry_ms = 500;
-constexpr Millis ended_for_good_ms = 3'000;  // longer than a broker that starts knows of no topic
+constexpr Millis ended_for_good_ms = 3'000;   // longer than a broker that starts knows of no topic
+constexpr Millis ended_says_one_ms = 60'000;  // where there were several, and one alone answers
 
 ClusterVersions versions_of(const ApiVersionsResponse& answer) {
   ClusterVersions v;
@@ -278,19 +279,28 @@ Controller::Impl::Encode Controller::Impl::new_broker(Cluster log) const {
 // home, what it held of the log is lost.
 Task<std::optional<Controller::Impl::EndedTopic>> Controller::Impl::find_ended_topic(Cluster log) {
   const std::map<std::string, TopicState> topics = logs_[index_of(log)].state().topics;
+  std::erase_if(ended_since_, [&topics, log](const auto& entry) {
+    return entry.first.log == log && !topics.contains(entry.first.topic);
+  });
   for (const auto& [name, topic] : topics) {
     const Cluster home = state_.route_of(name).home;
     for (const Cluster c : {home, other(home)}) {
       const ClusterImage& image = *images_[index_of(c)];
-      if (!image.reachable) continue;
+      const Ended ended{name, topic.real_id[index_of(c)], c, log};
       const bool gone = !image.topics.contains(name);
       const bool nothing_lost = c != home && !has_history_on(topic, c);
-      if (gone ? nothing_lost : !made_anew(name, topic, c)) continue;
-      const bool agreed = co_await brokers_agree_that_ended(c, name, topic.real_id[index_of(c)]);
-      const Ended ended{name, topic.real_id[index_of(c)], c};
-      if (!agreed) ended_since_.erase(ended);
-      if (!agreed || now_ - ended_since_.try_emplace(ended, now_).first->second < ended_for_good_ms) continue;
-      ended_since_.erase(ended);
+      const bool there = gone ? nothing_lost : !made_anew(name, topic, c);
+      std::size_t agreed = 0;
+      if (image.reachable && !there) agreed = co_await brokers_that_agree(c, name, topic.real_id[index_of(c)]);
+      if (agreed == 0) {
+        ended_since_.erase(ended);
+        continue;
+      }
+      const auto on_record = std::count_if(state_.brokers.begin(), state_.brokers.end(),
+                                           [c](const auto& b) { return b.second.cluster == c; });
+      const bool enough = agreed > 1 || on_record < 2;
+      const Millis since = ended_since_.try_emplace(ended, now_).first->second;
+      if (now_ - since < (enough ? ended_for_good_ms : ended_says_one_ms)) continue;
       const std::optional<Cluster> only_on = c == home ? std::nullopt : std::optional(c);
       co_return EndedTopic{name, gone ? "deleted" : "recreated", topic.virtual_id, only_on};
     }
@@ -299,10 +309,10 @@ Task<std::optional<Controller::Impl::EndedTopic>> Controller::Impl::find_ended_t
 }
 
 // A broker that lags behind its controller, or has just started, may not know a topic yet, or know one that is gone:
-// all that answer must say the same, and more than one of them where there ever were several.
-Task<bool> Controller::Impl::brokers_agree_that_ended(Cluster cluster, std::string topic, Uuid real_id) {
+// all that answer must say the same. How many do; 0: they do not agree.
+Task<std::size_t> Controller::Impl::brokers_that_agree(Cluster cluster, std::string topic, Uuid real_id) {
   const auto version = version_of(cluster, ApiKey::Metadata, {7, 12});
-  if (!version) co_return false;
+  if (!version) co_return 0;
   MetadataRequest question;
   question.topics.emplace().emplace_back().name = topic;
   question.allow_auto_topic_creation = false;
@@ -319,12 +329,10 @@ Task<bool> Controller::Impl::brokers_agree_that_ended(Cluster cluster, std::stri
     const auto& row = answer->topics[0];
     const bool gone = row.error_code == static_cast<std::int16_t>(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     const bool another = row.error_code == 0 && !row.topic_id.is_zero() && row.topic_id != real_id;
-    if (!gone && !another) co_return false;
+    if (!gone && !another) co_return 0;
     ++agreed;
   }
-  const auto on_record = std::count_if(state_.brokers.begin(), state_.brokers.end(),
-                                       [cluster](const auto& b) { return b.second.cluster == cluster; });
-  co_return agreed > 0 && agreed >= static_cast<std::size_t>(std::min<std::ptrdiff_t>(on_record, 2));
+  co_return agreed;
 }
 
 Task<bool> Controller::Impl::keep_snapshot(Cluster log, Offset seen, Millis deadline) {
@@ -335,8 +343,8 @@ Task<bool> Controller::Impl::keep_snapshot(Cluster log, Offset seen, Millis dead
   const std::size_t elsewhere = index_of(other(log));
   if (caught_up_[elsewhere]) {
     const auto& there = logs_[elsewhere].state().topics;
-    std::erase_if(all.forgotten, [&there](const Uuid& id) {
-      return std::none_of(there.begin(), there.end(), [&id](const auto& t) { return t.second.virtual_id == id; });
+    std::erase_if(all.forgotten, [&there](const auto& f) {
+      return std::none_of(there.begin(), there.end(), [&f](const auto& t) { return t.second.virtual_id == f.first; });
     });
   }
   const std::string parts_id = options_.proxy_id + "/snapshot/" + std::to_string(next_id_++);

@@ -135,6 +135,7 @@ struct Bench {
               reports.change([&](auto& all) { all.push_back(std::move(report)); });
             },
             [this](Cluster cluster, Millis at) { wants.change([&](auto& all) { all.emplace_back(cluster, at); }); },
+            [](const proxy::WantedBinding&) {},
             [this](const WorkerTotals& now) { totals.change([&](WorkerTotals& all) { all = now; }); }},
         budget, make_snapshot(1));
     worker->start();

@@ -59,6 +59,27 @@ void write_flip(Topic& topic, bool opening, const std::string& id, const Virtual
                       : control_record::close(chain, route, id + "/parts", parts.size()));
 }
 
+// The other cluster's log may still hold what one has forgotten; a later flip under the same id begins another log.
+TEST(ControlLog, WhatIsForgottenIsSoUpToItsGeneration) {
+  Topic here, there;
+  for (Topic* topic : {&here, &there}) write_flip(*topic, false, "close-1", after_cutover(), target, 1);
+  here.write(control_record::forget(here.chain("forget"), "orders", uuid(1)));
+  ControlState both = there.log.state();
+  both.merge(here.log.state());
+  EXPECT_FALSE(both.topics.contains("orders"));
+  both = here.log.state();
+  both.merge(there.log.state());
+  EXPECT_FALSE(both.topics.contains("orders"));
+
+  const VirtualLog later = VirtualLog::identity(source).flipped(100, 5, target, 0, 0).flipped(9, 1, source, 200, 6);
+  write_flip(here, false, "close-2", later, source, 2);
+  ASSERT_EQ(here.log.outcome("close-2"), true);
+  both = there.log.state();
+  both.merge(here.log.state());
+  ASSERT_TRUE(both.topics.contains("orders"));
+  EXPECT_EQ(both.topics.at("orders").partitions[0].log.segments().size(), 3u);
+}
+
 TEST(ControlLog, ARecordThatDoesNotFollowIsIgnored) {
   Topic topic;
   const Chain both = topic.chain("first");
