@@ -80,8 +80,7 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
   view.revision = report.revision;
   view.routes.clear();
   for (const auto& r : report.routes) view.routes[r.route] = {r.writes_in_flight, r.held};
-  for (const auto& [key, at] : report.unknown_outcome_at)
-    unknown_outcome_at_[key] = std::max(unknown_outcome_at_[key], at);
+  view.unknown_outcomes = report.unknown_outcomes;
   for (const auto& [id, at] : report.transactional_ids) note_seen(transactional_ids_, id, at);
   for (const auto& [id, topics] : report.coupled_topics) coupled_topics_[id].insert(topics.begin(), topics.end());
   view.commits_in_flight = report.commits_in_flight;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "proxy/snapshot.h"
+#include "proxy/unknown_outcomes.h"
 
 namespace crossover::proxy {
 
@@ -63,7 +64,7 @@ struct WorkerReport {
     std::int64_t held = 0;
   };
   std::vector<Route> routes;
-  std::vector<std::pair<std::pair<DefinedRoute, Cluster>, Millis>> unknown_outcome_at;
+  std::vector<UnknownOutcome> unknown_outcomes;
   std::vector<Millis> hold_times_ms;
   std::map<std::string, Millis> transactional_ids;              // when this worker's sessions saw each last
   std::map<std::string, std::set<std::string>> coupled_topics;  // by transactional id

@@ -230,7 +230,9 @@ class Controller::Impl {
   Task<> run_flip(std::string route, Cluster to, bool dry_run, FlipDone done);
   Task<bool> prepare(Flip& flip);
   Task<bool> gates(Flip& flip);
-  void doubt_gate(Flip& flip);
+  Task<> doubt_gate(Flip& flip);
+  std::vector<UnknownOutcome> unknown_outcomes(const Flip& flip, Cluster cluster) const;
+  Task<std::vector<UnknownOutcome>> still_in_doubt(Cluster cluster, std::vector<UnknownOutcome> lost);
   Task<> history_gate(Flip& flip);
   const Segment* last_history(const Flip& flip, const Flip::Place& place) const;
   Task<> transaction_gate(Flip& flip);
@@ -308,9 +310,9 @@ class Controller::Impl {
     std::uint64_t revision = 0;
     std::map<DefinedRoute, RouteLoad> routes;
     std::map<std::string, std::int64_t> commits_in_flight;
+    std::vector<UnknownOutcome> unknown_outcomes;
   };
   std::vector<WorkerView> workers_;
-  std::map<std::pair<DefinedRoute, Cluster>, Millis> unknown_outcome_at_;
   bool defining_ = false;  // a record of definitions is on its way
   std::vector<Millis> hold_times_;
   std::shared_ptr<const Bindings> bindings_ = std::make_shared<const Bindings>();  // of state_

@@ -16,8 +16,6 @@ constexpr std::int32_t consumer_replica = -1;
 constexpr std::int8_t topic_resource = 2;
 constexpr const char* tombstones_for_ever = "9223372036854775807";
 constexpr Millis transactional_id_expiration_ms = 7 * 24 * 3'600'000LL;  // Kafka's default
-// How long a broker may take to carry out a request whose connection is gone (request.timeout.ms of its own followers).
-constexpr Millis request_horizon_ms = 30'000;
 
 }  // namespace
 
@@ -86,29 +84,83 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
   gate(flip, "broker_ports", no_port.empty(), no_port.empty() ? "every broker has one" : no_port);
   const std::string others = other_proxies();
   gate(flip, "other_proxies", others.empty(), others.empty() ? "no other proxy serves this virtual cluster" : others);
-  doubt_gate(flip);
+  co_await doubt_gate(flip);
   co_await transaction_gate(flip);
   find_places(flip);
   co_await history_gate(flip);
   co_return true;
 }
 
+// The writes on that cluster that were lost and may concern the route.
+std::vector<UnknownOutcome> Controller::Impl::unknown_outcomes(const Flip& flip, Cluster cluster) const {
+  std::vector<UnknownOutcome> found;
+  for (const WorkerView& worker : workers_) {
+    for (const UnknownOutcome& lost : worker.unknown_outcomes) {
+      const bool here = lost.writer.topic.empty()
+                            ? lost.writer.route.may_concern(flip.route.name, state_.routes_revision)
+                            : state_.route_of(lost.writer.topic).id == flip.route.id;
+      if (here && lost.writer.cluster == cluster && now_ - lost.at < request_horizon_ms) found.push_back(lost);
+    }
+  }
+  return found;
+}
+
+// Those of them that the partitions' leaders do not show as settled: a retry that was taken settles what it repeats.
+Task<std::vector<UnknownOutcome>> Controller::Impl::still_in_doubt(Cluster cluster, std::vector<UnknownOutcome> lost) {
+  const auto version = version_of(cluster, ApiKey::DescribeProducers, {0, 0});
+  if (!version || lost.empty()) co_return lost;
+  std::map<NodeId, std::set<std::pair<std::string, PartitionIndex>>> wanted;
+  for (const UnknownOutcome& one : lost) {
+    const PartitionView* partition = snapshot_->partition(one.writer.topic, one.writer.partition);
+    if (partition && one.writer.producer >= 0)
+      wanted[partition->real[index_of(cluster)].leader].emplace(one.writer.topic, one.writer.partition);
+  }
+  for (const auto& [leader, places] : wanted) {
+    if (leader < 0) continue;
+    DescribeProducersRequest question;
+    for (const auto& [topic, partition] : places) {
+      if (question.topics.empty() || question.topics.back().name != topic) question.topics.emplace_back().name = topic;
+      question.topics.back().partition_indexes.push_back(partition);
+    }
+    const auto answer = co_await ask_for<DescribeProducersResponse>(cluster, leader, *version, question, answer_ms);
+    if (!answer) continue;
+    for (const auto& t : answer->topics) {
+      for (const auto& p : t.partitions) {
+        for (const auto& is : p.active_producers) {
+          std::erase_if(lost, [&t, &p, &is](const UnknownOutcome& one) {
+            return one.writer.topic == t.name && one.writer.partition == p.partition_index &&
+                   one.writer.producer == is.producer_id &&
+                   one.settled_by(static_cast<ProducerEpoch>(is.producer_epoch), is.last_sequence);
+          });
+        }
+      }
+    }
+  }
+  co_return lost;
+}
+
 // A write whose connection was lost may still land on a cluster for a while. Were the log there reopened meanwhile, the
 // straggler would appear in the middle of newer records, and its retry a second time.
-void Controller::Impl::doubt_gate(Flip& flip) {
-  std::erase_if(unknown_outcome_at_, [this](const auto& lost) { return now_ - lost.second >= request_horizon_ms; });
-  Millis since = request_horizon_ms;
-  for (const auto& [where, at] : unknown_outcome_at_) {
-    const auto& [route, cluster] = where;
-    if (cluster == flip.to && route.may_concern(flip.route.name, state_.routes_revision))
-      since = std::min(since, now_ - at);
+Task<> Controller::Impl::doubt_gate(Flip& flip) {
+  std::vector<UnknownOutcome> lost = unknown_outcomes(flip, flip.to);
+  lost = co_await still_in_doubt(flip.to, std::move(lost));
+  const std::string there = "the " + std::string(to_string(flip.to)) + " cluster";
+  if (lost.empty()) {
+    gate(flip, "unknown_outcomes", true, "no write to " + there + " is in doubt");
+    co_return;
   }
-  const bool still = since >= request_horizon_ms;
-  gate(flip, "unknown_outcomes", still,
-       still ? "no write to the " + std::string(to_string(flip.to)) + " cluster is in doubt"
-             : "a connection to the " + std::string(to_string(flip.to)) + " cluster was lost with a write in flight " +
-                   std::to_string(since) + " ms ago; it may still land: try again in " +
-                   std::to_string((request_horizon_ms - since) / 1000 + 1) + " s");
+  Millis last = 0;
+  std::vector<std::string> names;
+  for (const UnknownOutcome& one : lost) {
+    last = std::max(last, one.at);
+    const std::string where =
+        one.writer.topic.empty() ? "some partition" : place_name(one.writer.topic, one.writer.partition);
+    names.push_back(where + (one.client_id.empty() ? "" : " (client " + one.client_id + ")"));
+  }
+  gate(flip, "unknown_outcomes", false,
+       "a connection to " + there +
+           " was lost with a write in flight that was not seen to land or to be repeated: " + some_of(names) +
+           "; it may still land: try again in " + std::to_string((last + request_horizon_ms - now_) / 1000 + 1) + " s");
 }
 
 // The latest closed segment on the cluster that a flip leads to, if any of it can be read.

@@ -12,6 +12,7 @@
 #include "proxy/log_lookup.h"
 #include "proxy/producer_id.h"
 #include "proxy/producer_order.h"
+#include "proxy/unknown_outcomes.h"
 
 namespace crossover::proxy {
 namespace {
@@ -397,6 +398,21 @@ bool overtakes(const SessionCore& core, const Item& item) {
   return refused != core.refused_first.end() && !at_or_before(item.batch.base_sequence, refused->second);
 }
 
+// The writes to a broker whose answer was lost.
+void note_lost(SessionCore& core, const std::vector<Item>& items, Destination to) {
+  for (const Item& item : items) {
+    if (item.answer || item.to != to) continue;
+    UnknownOutcome lost;
+    lost.writer = {to.first, item.route, item.name, item.data->index, item.wire.id};
+    lost.epoch = item.wire.epoch;
+    if (item.wire.id >= 0)
+      lost.last_sequence =
+          static_cast<std::int32_t>(sequences_between(item.sequences_from, item.batch.last_sequence()));
+    lost.records = item.batch.record_count;
+    core.note_unknown_outcome(std::move(lost));
+  }
+}
+
 // One upstream, nothing to change: the request goes as it came, and so does the answer where it says nothing real.
 Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& items, Destination to) {
   Call call = core.forward(request, to.first, to.second);
@@ -404,7 +420,7 @@ Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& item
   CallState& answered = co_await call;
   if (answered.status == CallStatus::unreachable) co_return core.close("broker unreachable");
   if (answered.status == CallStatus::lost) {
-    for (const Item& item : items) core.note_unknown_outcome({item.route}, to.first);
+    note_lost(core, items, to);
     co_return core.close("broker connection lost with a write in flight");
   }
   auto answer = decode<ProduceResponse>(answered.body(), request.version());
@@ -485,9 +501,7 @@ Task<> split(SessionCore& core, Request& request, const ProduceRequest& asked, s
                             : std::nullopt;
     if (!answer) {
       lost = true;
-      for (const Item& item : items) {
-        if (!item.answer && item.to == s.to) core.note_unknown_outcome({item.route}, s.to.first);
-      }
+      note_lost(core, items, s.to);
       continue;
     }
     take_answer(core, items, s.to, *answer, request.version(), throttle);

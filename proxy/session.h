@@ -9,6 +9,7 @@
 
 #include "proxy/limits.h"
 #include "proxy/snapshot.h"
+#include "proxy/unknown_outcomes.h"
 
 namespace crossover::proxy {
 
@@ -53,8 +54,7 @@ void note_seen(SeenIds& seen, std::string_view id, Millis at);
 struct WorkerState {
   std::map<DefinedRoute, RouteLoad> routes;  // none where both are 0
   void count(const DefinedRoute& route, std::int64_t writes, std::int64_t held);
-  // Writes whose connection was lost before the answer: when, per route and cluster.
-  std::map<std::pair<DefinedRoute, Cluster>, Millis> unknown_outcome_at;
+  UnknownOutcomes unknown_outcomes;
   // Transactional ids that clients of this worker have used, and when: what a cluster too old to list them cannot tell.
   SeenIds transactional_ids;
   // The topics that each of them has written to in its transactions.

@@ -552,7 +552,9 @@ void SessionCore::drop_upstream(UpstreamId id, bool was_open) {
   upstream_of_.erase({up.cluster, up.node});
   upstreams_.erase(found);
   const bool refused = was_open && !up.unconfirmed.empty();
-  if (was_open) note_unknown_outcome(up.unconfirmed, up.cluster);
+  if (refused) {
+    for (const DefinedRoute& route : up.unconfirmed) note_unknown_outcome({.writer = {up.cluster, route}});
+  }
   confirm_unanswered(up);
   if (refused) {
     // How a broker says that it is not the leader to those who want no answer; clients then ask who is.
@@ -629,11 +631,11 @@ SessionCore::HoldGuard::~HoldGuard() {
   core_.worker_.hold_times_ms.push_back(core_.now() - since_);
 }
 
-constexpr Millis ten_minutes_ms = 600'000;  // long after which nothing is in doubt any more
-
-void SessionCore::note_unknown_outcome(const std::vector<DefinedRoute>& routes, Cluster cluster) {
-  std::erase_if(worker_.unknown_outcome_at, [this](const auto& e) { return now_ - e.second > ten_minutes_ms; });
-  for (const DefinedRoute& route : routes) worker_.unknown_outcome_at[{route, cluster}] = now_;
+void SessionCore::note_unknown_outcome(UnknownOutcome lost) {
+  lost.at = now_;
+  lost.client_id = client_id_;
+  worker_.unknown_outcomes.forget_before(now_ - request_horizon_ms);
+  worker_.unknown_outcomes.note(std::move(lost));
 }
 
 // --- Session ---

@@ -200,7 +200,7 @@ class SessionCore {
     std::vector<DefinedRoute> routes_;
     Millis since_;
   };
-  void note_unknown_outcome(const std::vector<DefinedRoute>& routes, Cluster cluster);
+  void note_unknown_outcome(UnknownOutcome lost);
 
   // State that handlers keep per connection.
   struct ProducerKey {

@@ -425,8 +425,8 @@ void Runtime::on_tick() {
   now.ready = view.ready;
   if (view.snapshot) now.routes = view.snapshot->routes;
   for (const auto& report : reports_) {
-    for (const auto& [where, at] : report.unknown_outcome_at)
-      now.unknown_outcomes.emplace_back(where.first.name, where.second);
+    for (const auto& lost : report.unknown_outcomes)
+      now.unknown_outcomes.emplace_back(lost.writer.route.name, lost.writer.cluster);
   }
   for (const auto& stranger : view.strangers) now.stranger_records += stranger.count;
   now.buffered_bytes = std::max<std::int64_t>(budget_->used.load(std::memory_order_relaxed), 0);

@@ -210,12 +210,12 @@ void Worker::send_report() {
   report_posted_ = false;
   reported_ = state_.routes;
   reported_commits_ = state_.commits_in_flight;
-  reported_unknown_ = state_.unknown_outcome_at;
+  reported_unknown_ = state_.unknown_outcomes.changes();
   proxy::WorkerReport report;
   report.worker = options_.index;
   report.revision = snapshot_->revision;
   for (const auto& [name, load] : state_.routes) report.routes.push_back({name, load.writes_in_flight, load.held});
-  report.unknown_outcome_at.assign(state_.unknown_outcome_at.begin(), state_.unknown_outcome_at.end());
+  report.unknown_outcomes = state_.unknown_outcomes.all();
   report.hold_times_ms = std::exchange(state_.hold_times_ms, {});
   report.transactional_ids = state_.transactional_ids;
   report.coupled_topics = state_.coupled_topics;
@@ -244,9 +244,10 @@ void Worker::on_tick() {
   }
   enforce_budget(over, largest);
   check_writes();
+  state_.unknown_outcomes.forget_before(now_ms() - proxy::request_horizon_ms);
   // What was found without a flip (unknown outcomes, late hold times) reaches the controller with the next tick.
   if (!state_.hold_times_ms.empty() || !same(state_.routes, reported_) ||
-      state_.unknown_outcome_at != reported_unknown_) {
+      state_.unknown_outcomes.changes() != reported_unknown_) {
     send_report();
   }
   totals_.counters = state_.counters;

@@ -117,7 +117,7 @@ class Worker {
   std::int64_t unaccounted_ = 0;
   decltype(proxy::WorkerState::routes) reported_;
   std::map<std::string, std::int64_t> reported_commits_;
-  decltype(proxy::WorkerState::unknown_outcome_at) reported_unknown_;
+  std::uint64_t reported_unknown_ = 0;
   std::array<std::optional<proxy::Millis>, 2> wants_;
   std::vector<Worker*> peers_{this};
   proxy::AwaitedWrites awaited_;

@@ -52,7 +52,7 @@ class Loop:
     def _committed(self):
         return sum(" committed " in line for line in verify.lines(self.loop.out))
 
-    def finish(self, limit=90, still=20, foreign=None):
+    def finish(self, limit=600, still=20, foreign=None):
         """Stops the input, waits until all of it came out or nothing more comes, and judges. Values that begin as `foreign`
         does are of others."""
         verdict, acked = Verdict(), verify.Verdict()

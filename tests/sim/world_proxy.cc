@@ -456,7 +456,7 @@ void ProxyProcess::report(std::size_t at) {
     worker.reported[name] = {load.writes_in_flight, load.held};
     report.routes.push_back({name, load.writes_in_flight, load.held});
   }
-  report.unknown_outcome_at.assign(state.unknown_outcome_at.begin(), state.unknown_outcome_at.end());
+  report.unknown_outcomes = state.unknown_outcomes.all();
   report.transactional_ids = state.transactional_ids;
   report.coupled_topics = state.coupled_topics;
   report.commits_in_flight = state.commits_in_flight;

@@ -226,13 +226,6 @@ TEST_F(AfterACutover, ATopicMadeAnewIsAnotherTopic) {
   EXPECT_FALSE(world.fold(target).state().topics.contains("orders"));
 }
 
-const Gate& gate_named(const FlipReport& report, const std::string& name) {
-  static const Gate none{"none", false, "not judged"};
-  const auto found =
-      std::find_if(report.gates.begin(), report.gates.end(), [&name](const Gate& g) { return g.name == name; });
-  return found == report.gates.end() ? none : *found;
-}
-
 // What the gate of other proxies says; empty: green.
 std::string others_gate(const FlipReport& report) {
   const Gate& gate = gate_named(report, "other_proxies");

@@ -10,6 +10,13 @@
 
 namespace crossover::proxy {
 
+inline const Gate& gate_named(const FlipReport& report, const std::string& name) {
+  static const Gate none{"none", false, "not judged"};
+  const auto found =
+      std::find_if(report.gates.begin(), report.gates.end(), [&name](const Gate& g) { return g.name == name; });
+  return found == report.gates.end() ? none : *found;
+}
+
 struct ControllerWorld : ControllerIo {
   ControllerWorld() : ControllerWorld("source-id", "target-id") {}
   ControllerWorld(const std::string& source_id, const std::string& target_id)
@@ -96,6 +103,13 @@ struct ControllerWorld : ControllerIo {
     settle();
     return report;
   }
+  void lose(UnknownOutcome write) {
+    unknown_outcomes = {std::move(write)};
+    WorkerReport report;
+    report.revision = controller->snapshot()->revision;
+    report.unknown_outcomes = unknown_outcomes;
+    controller->on_worker_report(report, now);
+  }
   std::optional<FlipReport> flip(Cluster to, bool dry_run = false) {
     const auto report = begin_flip(to, dry_run);
     run(5'000);
@@ -108,6 +122,7 @@ struct ControllerWorld : ControllerIo {
       WorkerReport report;
       report.worker = 0;
       report.revision = revision;
+      report.unknown_outcomes = unknown_outcomes;
       controller->on_worker_report(report, now);
     });
   }
@@ -140,7 +155,8 @@ struct ControllerWorld : ControllerIo {
   ControllerOptions options;
   std::unique_ptr<Controller> controller;
   Millis now = 1'000'000, timer = -1;
-  bool drop_appends = false;  // as if the control topics' leaders were silent
+  bool drop_appends = false;                     // as if the control topics' leaders were silent
+  std::vector<UnknownOutcome> unknown_outcomes;  // as the worker reports them
 
  private:
   std::optional<Bytes> ask(Cluster c, NodeId node, ApiKey api, Version version, BytesView body) {

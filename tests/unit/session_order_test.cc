@@ -373,7 +373,9 @@ TEST_F(SessionScript, AWriteWhoseBrokerIsLostIsOfUnknownOutcome) {
   session->on_upstream_opened(upstream_to(Cluster::source), now);
   session->on_upstream_closed(upstream_to(Cluster::source), now);
   EXPECT_TRUE(io.client_closed) << "no answer would be true";
-  EXPECT_EQ(worker.unknown_outcome_at.count({{"default", 0}, Cluster::source}), 1u);
+  const auto lost = worker.unknown_outcomes.all();
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].writer, (UnknownOutcome::Writer{Cluster::source, {"default", 0}, "orders", 0, 7}));
   EXPECT_EQ(load().writes_in_flight, 0);
 }
 
