@@ -375,7 +375,7 @@ TEST_F(SessionScript, AWriteWhoseBrokerIsLostIsOfUnknownOutcome) {
   EXPECT_TRUE(io.client_closed) << "no answer would be true";
   const auto lost = worker.unknown_outcomes.all();
   ASSERT_EQ(lost.size(), 1u);
-  EXPECT_EQ(lost[0].writer, (UnknownOutcome::Writer{Cluster::source, {"default", 0}, "orders", 0, 7}));
+  EXPECT_EQ(lost[0].writer, (UnknownOutcome::Writer{Cluster::source, {"default", 0}, "orders", 0, -1}));
   EXPECT_EQ(load().writes_in_flight, 0);
 }
 
