@@ -267,6 +267,7 @@ class Controller::Impl {
   Task<> finish_open_flips();
   void begin_step(Flip& flip, std::string name);
   void end_step(Flip& flip);
+  void refuse(Flip& flip);
   void conclude(Flip& flip);
   void fail(Flip& flip, std::string error);
   void set_phase(const std::string& route_id, RoutePhase phase);

@@ -90,7 +90,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
   const bool prepared = co_await prepare(flip);
   if (!prepared || dry_run) {
     flip.report.result = dry_run ? "dry_run" : "failed";
-    if (!prepared && !dry_run) fail(flip, "a gate is red");
+    if (!prepared && !dry_run) refuse(flip);
     end_step(flip);
     running_step_.erase(flip.route.id);
     co_return done(flip.report);
@@ -115,6 +115,16 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
   if (flip.holds_moves) moving_ = false;
   conclude(flip);
   done(flip.report);
+}
+
+void Controller::Impl::refuse(Flip& flip) {
+  fail(flip, "a gate is red");
+  std::vector<std::string> red;
+  for (const Gate& gate : flip.report.gates) {
+    if (!gate.ok) red.push_back(gate.name + ": " + gate.detail);
+  }
+  io_.log("warn", "flip_refused",
+          {{"route", flip.report.route}, {"to", std::string(to_string(flip.to))}, {"red", some_of(red)}});
 }
 
 void Controller::Impl::conclude(Flip& flip) {

@@ -66,14 +66,16 @@ def read_producer(path, verdict):
     return acked
 
 
-def read_consumers(paths, verdict):
-    """(partition, offset) -> value, over all consumers of a group."""
+def read_consumers(paths, verdict, foreign=None):
+    """(partition, offset) -> value, over all consumers of a group, without those that begin as `foreign` does."""
     log = {}
     for path in paths:
         for line in lines(path):
             kind, _, rest = line.partition(" ")
             if kind == "C":
                 partition, offset, value = rest.split(" ", 2)
+                if foreign and value.startswith(foreign):
+                    continue
                 place = int(partition), int(offset)
                 if place in log and log[place] != value:
                     verdict.note(
