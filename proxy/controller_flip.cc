@@ -119,12 +119,12 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
 
 void Controller::Impl::refuse(Flip& flip) {
   fail(flip, "a gate is red");
-  std::vector<std::string> red;
+  std::string red;
   for (const Gate& gate : flip.report.gates) {
-    if (!gate.ok) red.push_back(gate.name + ": " + gate.detail);
+    if (!gate.ok) red += (red.empty() ? "" : "; ") + gate.name + ": " + gate.detail;
   }
   io_.log("warn", "flip_refused",
-          {{"route", flip.report.route}, {"to", std::string(to_string(flip.to))}, {"red", some_of(red)}});
+          {{"route", flip.report.route}, {"to", std::string(to_string(flip.to))}, {"red", red}});
 }
 
 void Controller::Impl::conclude(Flip& flip) {

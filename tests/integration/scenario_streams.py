@@ -95,7 +95,20 @@ def _on_one_cluster(lab, given, name):
     application = Streams(lab.folder, cluster, f"{name}-in", name).wait_ready()
     application.wait_written(sum(map(len, given.values())))
     application.worker.stop()
-    return application.by_key()
+    found = application.by_key()
+    _delete_topics(cluster, name)  # the proxy would miss them on the other cluster
+    return found
+
+
+def _delete_topics(bootstrap, part_of_name):
+    admin = native.admin(bootstrap)
+
+    def theirs():
+        return [topic for topic in admin.list_topics(timeout=10).topics if part_of_name in topic]
+
+    for done in admin.delete_topics(theirs()).values():
+        done.result()
+    process.wait_until("topics deleted", lambda: not theirs(), 30)
 
 
 def _compare(found, expected):
