@@ -139,5 +139,4 @@ def scenario_transactional(lab, settings):
     return f"{len(natives.producers)} natives wrote {foreign} records"
 
 
-scenario_idempotent.lab = {"purpose": "collision"}
-scenario_transactional.lab = {"purpose": "collision of transactions"}
+scenario_idempotent.lab = scenario_transactional.lab = {"purpose": "transactions", "features": {"transaction.version": 2}}

@@ -186,6 +186,6 @@ def scenario_transactional(lab, settings):
     return note
 
 
-scenario_idempotent.lab = {"purpose": "cuts", "relayed": True}
+scenario_idempotent.lab = scenario_transactional.lab = {"purpose": "cuts", "relayed": True}
 scenario_one_cluster.lab = {"purpose": "cuts", "relayed": True, "direct": True}
-scenario_transactional.lab = {"purpose": "cuts of transactions", "relayed": True}
+scenario_one_cluster.only_by_name = True

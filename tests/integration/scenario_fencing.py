@@ -97,4 +97,4 @@ def scenario_tools_see_the_same(lab, settings):
 
 
 for scenario in [value for name, value in vars().items() if name.startswith("scenario_")]:
-    scenario.lab = {"purpose": "transactions"}
+    scenario.lab = {"purpose": "transactions", "features": {"transaction.version": 2}}

@@ -141,5 +141,6 @@ def scenario_one_cluster(lab, settings):
     return f"{_run(lab, [], random.Random(0))} records"
 
 
-scenario_flips.lab = scenario_without_flips.lab = {"purpose": "streams"}
-scenario_one_cluster.lab = {"purpose": "streams", "direct": True}
+scenario_flips.lab = scenario_without_flips.lab = {"purpose": "transactions", "features": {"transaction.version": 2}}
+scenario_one_cluster.lab = {"purpose": "transactions", "features": {"transaction.version": 2}} | {"direct": True}
+scenario_without_flips.only_by_name = scenario_one_cluster.only_by_name = True

@@ -30,4 +30,4 @@ def scenario_before_and_after_a_flip(lab, settings):
 
 
 # The transactional id keeps the gate closed for the rest of the lab's life.
-scenario_before_and_after_a_flip.lab = {"purpose": "transactions"}
+scenario_before_and_after_a_flip.lab = {"purpose": "transactions", "features": {"transaction.version": 2}}
