@@ -56,7 +56,7 @@ class Loop:
         """Stops the input, waits until all of it came out or nothing more comes, and judges. Values that begin as `foreign`
         does are of others."""
         verdict, acked = Verdict(), verify.Verdict()
-        self.filler.stop(patience=150)
+        self.stop_input()
         inputs = {f"{self.filler.name}:{p}:{n}" for p, n in verify.read_producer(self.filler.out, acked)}
         self._wait_for(inputs, limit, still)
         problems = [self._stopped(worker) for worker in (self.loop, self.reader)]
@@ -74,6 +74,9 @@ class Loop:
         self._read_again(log, foreign, verdict)
         self._judge_positions(verdict)
         return verdict
+
+    def stop_input(self):
+        self.filler.stop(patience=150)
 
     def _wait_for(self, inputs, limit, still):
         deadline, moved, size = time.monotonic() + limit, time.monotonic(), 0

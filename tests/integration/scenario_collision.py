@@ -130,6 +130,8 @@ def scenario_transactional(lab, settings):
     natives = _collide(lab, [loop.output for loop in loops])
     _flip(lab, loops, natives, 30 if settings.full else 5)
     foreign = natives.finish()
+    for loop in loops:
+        loop.stop_input()
     bad = {}
     for loop in loops:
         verdict = loop.finish(foreign="native-")

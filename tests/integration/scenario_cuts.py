@@ -176,6 +176,9 @@ def scenario_transactional(lab, settings):
     bad = {}
     for loop in loops:
         loop.flows(limit=120)
+    for loop in loops:
+        loop.stop_input()
+    for loop in loops:
         verdict = loop.finish()
         print(f"     {loop.client}: {verdict}", flush=True)
         # A broker that is gone may cost a transaction, and says so; nothing may come of one that was undone.

@@ -23,6 +23,8 @@ def _run(lab, flips, seed=0, seconds=0):
         if number % 5 == 0:
             _flow(loops)  # one that stands still for ever is found here, not at the end
     time.sleep(seconds)
+    for loop in loops:
+        loop.stop_input()
     verdicts = {loop.client: loop.finish() for loop in loops}
     for client, verdict in verdicts.items():
         print(f"     {client}: {verdict}", flush=True)
