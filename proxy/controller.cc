@@ -82,7 +82,7 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
   for (const auto& r : report.routes) view.routes[r.route] = {r.writes_in_flight, r.held};
   view.unknown_outcomes = report.unknown_outcomes;
   for (const auto& [id, at] : report.transactional_ids) note_seen(transactional_ids_, id, at);
-  for (const auto& [id, topics] : report.coupled_topics) coupled_topics_[id].insert(topics.begin(), topics.end());
+  if (!report.couplings.empty()) learn(report.couplings);
   view.commits_in_flight = report.commits_in_flight;
   constexpr std::size_t remembered = 100'000;
   if (hold_times_.size() < remembered)
@@ -257,6 +257,7 @@ std::vector<RouteStatus> Controller::Impl::routes() const {
     status.flip_running = step != running_step_.end();
     if (status.flip_running) status.flip_step = step->second;
     if (const auto history = history_.find(id); history != history_.end()) status.history = history->second;
+    show_couplings(route, status);
   }
   std::stable_sort(all.begin(), all.end(), [](const RouteStatus& a, const RouteStatus& b) {
     return (a.view.name == default_route) > (b.view.name == default_route);
@@ -434,8 +435,11 @@ void Controller::on_want_image(Cluster c, Millis not_before, Millis now) {
 void Controller::on_timer(Millis now) {
   impl_->on_timer(now);
 }
-void Controller::flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now) {
-  impl_->flip(route, to, dry_run, std::move(done), now);
+void Controller::flip(const std::string& route, Cluster to, FlipWishes wishes, FlipDone done, Millis now) {
+  impl_->flip(route, to, wishes, std::move(done), now);
+}
+void Controller::abort_transaction(const std::string& transactional_id, AbortDone done, Millis now) {
+  impl_->abort_transaction(transactional_id, std::move(done), now);
 }
 void Controller::define_route(RouteDefinition d, Done done, Millis now) {
   impl_->define_route(std::move(d), std::move(done), now);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "proxy/couplings.h"
 #include "proxy/snapshot.h"
 #include "proxy/unknown_outcomes.h"
 
@@ -66,9 +67,9 @@ struct WorkerReport {
   std::vector<Route> routes;
   std::vector<UnknownOutcome> unknown_outcomes;
   std::vector<Millis> hold_times_ms;
-  std::map<std::string, Millis> transactional_ids;              // when this worker's sessions saw each last
-  std::map<std::string, std::set<std::string>> coupled_topics;  // by transactional id
-  std::map<std::string, std::int64_t> commits_in_flight;        // by group
+  std::map<std::string, Millis> transactional_ids;        // when this worker's sessions saw each last
+  Couplings::Ids couplings;                               // of which something new was learnt
+  std::map<std::string, std::int64_t> commits_in_flight;  // by group
 };
 
 struct Gate {
@@ -87,6 +88,23 @@ struct FlipPartition {
   Offset closed_end = 0;    // real end on the old home
   Offset opened_start = 0;  // real start on the new home
 };
+// A transaction that is under way, and whose it is, as clients and their tools see it.
+struct OpenTransaction {
+  std::string transactional_id;
+  ProducerId producer_id = -1;
+  ProducerEpoch producer_epoch = -1;
+  std::string client_id, peer;   // of the connection that used the id last; empty: none through this proxy
+  std::string state;             // the coordinator's word
+  std::int64_t started_at = -1;  // ms since 1970, by the coordinator's clock
+  std::int32_t timeout_ms = 0;
+  std::vector<std::string> topics;
+};
+// Of the transaction that was aborted, or why none was.
+struct AbortReport {
+  OpenTransaction transaction;
+  Cluster cluster{};        // its home
+  std::string error, hint;  // empty: aborted
+};
 struct FlipReport {
   std::string route;
   std::string direction;  // cutover, rollback
@@ -96,7 +114,17 @@ struct FlipReport {
   std::vector<Gate> gates;
   std::vector<FlipStep> steps;
   std::vector<FlipPartition> partitions;
-  std::vector<Millis> hold_ms;  // of the requests this flip held
+  std::vector<std::string> added_topics;           // taken over from other routes (FlipWishes::widen)
+  std::vector<OpenTransaction> open_transactions;  // that did not end in time
+  std::vector<OpenTransaction> aborted;            // FlipWishes::abort_open
+  std::vector<Millis> hold_ms;                     // of the requests this flip held
+};
+
+// What the operator allows a flip to do besides.
+struct FlipWishes {
+  bool dry_run = false;     // judge the gates, change nothing
+  bool widen = false;       // the route takes over what its transactions bind to it from other routes
+  bool abort_open = false;  // transactions that do not end in time are aborted, which fences their owners
 };
 
 struct RouteDefinition {
@@ -109,6 +137,8 @@ struct RouteStatus {
   std::vector<std::string> topics;  // empty for default: "all the rest"
   bool flip_running = false;
   std::string flip_step;
+  std::vector<RouteCoupling> couplings;  // bounded, torn ones first
+  std::size_t coupling_count = 0;
   std::vector<FlipReport> history;  // latest last, bounded
 };
 
@@ -130,7 +160,10 @@ class Controller {
   void on_timer(Millis now);
 
   using FlipDone = std::function<void(FlipReport)>;
-  void flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now);
+  void flip(const std::string& route, Cluster to, FlipWishes wishes, FlipDone done, Millis now);
+  // As the coordinator does to an older instance: the owner is fenced, its transaction aborted.
+  using AbortDone = std::function<void(AbortReport)>;
+  void abort_transaction(const std::string& transactional_id, AbortDone done, Millis now);
   using Done = std::function<void(std::string error)>;  // empty: done
   void define_route(RouteDefinition definition, Done done, Millis now);
   void delete_route(const std::string& route, Done done, Millis now);

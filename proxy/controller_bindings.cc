@@ -108,7 +108,8 @@ Task<std::optional<Controller::Impl::KnownIds>> Controller::Impl::describe_ids(C
       if (row.error_code != 0 && !none) co_return std::nullopt;
       KnownId& id = known[row.transactional_id];
       if (none) continue;
-      id = {{row.producer_id, row.producer_epoch}, row.transaction_state, row.transaction_timeout_ms, {}};
+      id = {{row.producer_id, row.producer_epoch}, row.transaction_state, row.transaction_timeout_ms, {}, -1};
+      if (id.open()) id.started_at = row.transaction_start_time_ms;
       for (const auto& topic : row.topics) id.topics.push_back(topic.topic);
     }
   }

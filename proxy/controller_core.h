@@ -22,6 +22,8 @@ namespace crossover::proxy {
 std::string some_of(const std::vector<std::string>& names);
 // "orders-0"
 std::string place_name(const std::string& topic, PartitionIndex p);
+// "shop (producer 4, epoch 2, Ongoing since 07:50:12 UTC, client orders-app at 10.0.0.7:40112, writes to orders)"
+std::string owners_of(const std::vector<OpenTransaction>& open);
 bool all_green(const FlipReport& report);
 
 class Controller::Impl {
@@ -37,7 +39,8 @@ class Controller::Impl {
   void on_want_image(Cluster cluster, Millis not_before, Millis now);
   void on_want_binding(const WantedBinding& wanted, Millis now);
   void on_timer(Millis now);
-  void flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now);
+  void flip(const std::string& route, Cluster to, FlipWishes wishes, FlipDone done, Millis now);
+  void abort_transaction(const std::string& transactional_id, AbortDone done, Millis now);
   void define_route(RouteDefinition definition, Done done, Millis now);
   void delete_route(const std::string& route, Done done, Millis now);
 
@@ -186,6 +189,7 @@ class Controller::Impl {
     std::string state;  // empty: it knows none of that name
     std::int32_t timeout_ms = 0;
     std::vector<std::string> topics;  // of its open transaction
+    std::int64_t started_at = -1;     // of that, ms since 1970 by the coordinator's clock
     bool open() const { return state == "Ongoing" || state.starts_with("Prepare"); }
   };
   using KnownIds = std::map<std::string, KnownId>;
@@ -203,13 +207,13 @@ class Controller::Impl {
   Task<bool> write_offsets_in_transaction(std::string group, Cluster to, protocol::OffsetCommitRequest commits);
   Task<bool> record_bindings(Bindings moved, Cluster log);
 
-  // --- flips (controller_flip.cc, controller_gates.cc) ---
+  // --- flips (controller_flip.cc, controller_gates.cc, controller_couplings.cc) ---
   struct Flip {
     RouteState route;              // as before
     std::int64_t definitions = 0;  // of routes, as before
     std::uint64_t foreign_records = 0;
     Cluster from, to;
-    bool dry_run = false;
+    FlipWishes wishes;
     FlipReport report;
     Millis began = 0, step_began = 0, fenced_at = 0;
     struct Place {
@@ -222,12 +226,13 @@ class Controller::Impl {
     };
     std::vector<Place> places;
     std::map<std::string, TopicState> topics;   // as after
+    std::set<std::string> added;                // topics of other routes that this one takes over
     std::map<std::string, KnownId> ids;         // that move along
     std::map<std::string, ProducerName> names;  // which the new home has given them
     Bindings bindings;                          // as after
     bool holds_moves = false, braked = false;
   };
-  Task<> run_flip(std::string route, Cluster to, bool dry_run, FlipDone done);
+  Task<> run_flip(std::string route, Cluster to, FlipWishes wishes, FlipDone done);
   Task<bool> prepare(Flip& flip);
   Task<bool> gates(Flip& flip);
   Task<> doubt_gate(Flip& flip);
@@ -236,19 +241,18 @@ class Controller::Impl {
   Task<> history_gate(Flip& flip);
   const Segment* last_history(const Flip& flip, const Flip::Place& place) const;
   Task<> transaction_gate(Flip& flip);
-  void coupling_gate(Flip& flip);
-  bool belongs(const Flip& flip, const std::string& transactional_id) const;
   Task<> keep_tombstones(Flip& flip);
   Task<std::optional<std::set<std::string>>> forgetful_topics(Cluster cluster, const std::set<std::string>& topics);
   Task<bool> raise_delete_retention(Cluster cluster, const std::set<std::string>& topics);
   void gate(Flip& flip, std::string name, bool ok, std::string detail);
   void find_places(Flip& flip);
+  bool concerns(const Flip& flip, const TopicView& topic) const;
   bool taken(std::uint64_t revision) const;  // every worker's sessions have that snapshot
   // And none of them has any more of that which may concern the route.
   bool none_left(const std::string& route, std::uint64_t revision, std::int64_t RouteLoad::*load) const;
   Task<bool> come_to_rest(Flip& flip, Millis& deadline);
   Task<bool> brake(Flip& flip, Millis deadline);
-  Task<std::optional<std::vector<std::string>>> look_at_ids(Flip& flip);
+  Task<std::optional<std::vector<OpenTransaction>>> look_at_ids(Flip& flip);
   Task<bool> none_open(Flip& flip, Millis deadline);
   Task<bool> ids_at_rest(Flip& flip, bool& again);
   Task<bool> fence_and_drain(Flip& flip);
@@ -265,6 +269,25 @@ class Controller::Impl {
   Task<bool> settle_doubt(Cluster log);
   Task<> open_and_release(Flip& flip);
   Task<> finish_open_flips();
+
+  // What a flip's transactions bind to its route, beyond its own topics: by topic, a transactional id that does.
+  using Bonds = std::map<std::string, std::string>;
+  void learn(const Couplings::Ids& couplings);
+  bool belongs(const Flip& flip, const std::string& transactional_id) const;
+  Bonds bonds(const Flip& flip) const;
+  bool find_added(Flip& flip);
+  void coupling_gate(Flip& flip);
+  Task<bool> widen(Flip& flip);
+  void show_couplings(const RouteState& route, RouteStatus& status) const;
+
+  // --- transactions that do not end (controller_aborts.cc) ---
+  OpenTransaction owned(const std::string& transactional_id, const KnownId& known) const;
+  Task<bool> abort_open(Flip& flip, std::vector<OpenTransaction> open);
+  Task<std::vector<std::string>> hanging(const Flip& flip);
+  Task<bool> none_hanging(Flip& flip);
+  std::string hanging_error(const Flip& flip, const std::vector<std::string>& where) const;
+  Task<> run_abort(std::string transactional_id, AbortDone done);
+
   void begin_step(Flip& flip, std::string name);
   void end_step(Flip& flip);
   void refuse(Flip& flip);
@@ -319,11 +342,12 @@ class Controller::Impl {
   std::shared_ptr<const Bindings> bindings_ = std::make_shared<const Bindings>();  // of state_
   std::set<WantedBinding> wanted_bindings_;
   std::set<std::string> moving_groups_;
-  bool moving_ = false;                                          // a flip, or another move, has ids under way
-  std::map<std::string, std::set<std::string>> coupled_topics_;  // by transactional id
-  SeenIds transactional_ids_;                                    // when clients of this proxy used each last
-  std::map<std::string, std::string> running_step_;              // by route id, while a flip runs
-  std::map<std::string, std::vector<FlipReport>> history_;       // by route id
+  bool moving_ = false;  // a flip, or another move, has ids under way
+  Couplings couplings_;
+  Millis couplings_tidied_at_ = 0;
+  SeenIds transactional_ids_;                               // when clients of this proxy used each last
+  std::map<std::string, std::string> running_step_;         // by route id, while a flip runs
+  std::map<std::string, std::vector<FlipReport>> history_;  // by route id
   std::vector<Stranger> strangers_;
   std::array<std::optional<std::set<std::string>>, 2> topics_at_start_;
   std::map<std::pair<std::string, PartitionIndex>, Offset> first_ends_;  // where no segment says what to expect

@@ -27,9 +27,9 @@ constexpr Millis others_ms = 12'000;  // a predecessor is taken for gone sooner,
 
 }  // namespace
 
-void Controller::Impl::flip(const std::string& route, Cluster to, bool dry_run, FlipDone done, Millis now) {
+void Controller::Impl::flip(const std::string& route, Cluster to, FlipWishes wishes, FlipDone done, Millis now) {
   now_ = now;
-  spawn(run_flip(route, to, dry_run, std::move(done)));
+  spawn(run_flip(route, to, wishes, std::move(done)));
   settle();
 }
 
@@ -53,11 +53,11 @@ void Controller::Impl::gate(Flip& flip, std::string name, bool ok, std::string d
   flip.report.gates.push_back({std::move(name), ok, std::move(detail)});
 }
 
-Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_run, FlipDone done) {
+Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes wishes, FlipDone done) {
   Flip flip;
   flip.to = to;
   flip.from = other(to);
-  flip.dry_run = dry_run;
+  flip.wishes = wishes;
   flip.began = now_;
   flip.report.route = route_name;
   flip.report.direction = to == Cluster::target ? "cutover" : "rollback";
@@ -87,10 +87,12 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, bool dry_r
     co_return done(flip.report);
   }
   begin_step(flip, "prepare");
-  const bool prepared = co_await prepare(flip);
-  if (!prepared || dry_run) {
-    flip.report.result = dry_run ? "dry_run" : "failed";
-    if (!prepared && !dry_run) refuse(flip);
+  const bool green = co_await prepare(flip);
+  bool prepared = green;
+  if (green && !wishes.dry_run) prepared = co_await widen(flip);
+  if (!prepared || wishes.dry_run) {
+    flip.report.result = wishes.dry_run ? "dry_run" : "failed";
+    if (!green && !wishes.dry_run) refuse(flip);
     end_step(flip);
     running_step_.erase(flip.route.id);
     co_return done(flip.report);
@@ -171,15 +173,19 @@ Task<bool> Controller::Impl::prepare(Flip& flip) {
     co_await fresh;
   }
   co_await gates(flip);
-  if (!flip.dry_run && all_green(flip.report)) co_await keep_tombstones(flip);
+  if (!flip.wishes.dry_run && all_green(flip.report)) co_await keep_tombstones(flip);
   io_.passed("prepare");
   co_return all_green(flip.report);
+}
+
+bool Controller::Impl::concerns(const Flip& flip, const TopicView& topic) const {
+  return !topic.internal && (snapshot_->route_of(topic).name == flip.route.name || flip.added.contains(topic.name));
 }
 
 void Controller::Impl::find_places(Flip& flip) {
   flip.places.clear();
   for (const auto& [name, topic] : snapshot_->topics) {
-    if (topic->internal || snapshot_->route_of(*topic).name != flip.route.name) continue;
+    if (!concerns(flip, *topic)) continue;
     for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
       const auto& real = topic->partitions[i].real;
       Flip::Place& place = flip.places.emplace_back();
@@ -194,16 +200,6 @@ void Controller::Impl::find_places(Flip& flip) {
 }
 
 // --- brake ---
-
-// Whether a transactional id moves with the route: it writes to its topics, as far as is known here. The others move
-// when they next begin a transaction.
-bool Controller::Impl::belongs(const Flip& flip, const std::string& transactional_id) const {
-  if (state_.bindings.home_of(transactional_id) != flip.from) return false;
-  const auto coupled = coupled_topics_.find(transactional_id);
-  if (coupled == coupled_topics_.end() || coupled->second.empty()) return flip.route.name == default_route;
-  return std::any_of(coupled->second.begin(), coupled->second.end(),
-                     [this, &flip](const std::string& topic) { return state_.route_of(topic).id == flip.route.id; });
-}
 
 // Transactions first, then all writes. The deadline is that of the hold, which begins with the fence.
 Task<bool> Controller::Impl::come_to_rest(Flip& flip, Millis& deadline) {
@@ -251,19 +247,20 @@ Task<bool> Controller::Impl::brake(Flip& flip, Millis deadline) {
       co_return false;
     }
   }
-  const bool ended = co_await none_open(flip, deadline);
+  bool ended = co_await none_open(flip, deadline);
+  if (ended) ended = co_await none_hanging(flip);
   if (ended) io_.passed("brake");
   co_return ended;
 }
 
 // What the old home's coordinators say now: the ids that move with the route, and who has a transaction open that
 // concerns it. nullopt: not all of them answered.
-Task<std::optional<std::vector<std::string>>> Controller::Impl::look_at_ids(Flip& flip) {
+Task<std::optional<std::vector<OpenTransaction>>> Controller::Impl::look_at_ids(Flip& flip) {
   const auto listed = co_await listed_ids(flip.from);
   if (!listed) co_return std::nullopt;
   const auto known = co_await describe_ids(flip.from, *listed);
   if (!known) co_return std::nullopt;
-  std::vector<std::string> open;
+  std::vector<OpenTransaction> open;
   flip.ids.clear();
   for (const auto& [id, is] : *known) {
     const bool writes_here =
@@ -271,8 +268,7 @@ Task<std::optional<std::vector<std::string>>> Controller::Impl::look_at_ids(Flip
           const TopicView* view = snapshot_->topic(topic);
           return !view || view->internal || state_.route_of(topic).id == flip.route.id;
         });
-    if (is.open() && (writes_here || belongs(flip, id)))
-      open.push_back(id + " (producer " + std::to_string(is.name.id) + ", " + is.state + ")");
+    if (is.open() && (writes_here || belongs(flip, id))) open.push_back(owned(id, is));
     if (belongs(flip, id)) flip.ids[id] = is;
   }
   co_return open;
@@ -280,12 +276,22 @@ Task<std::optional<std::vector<std::string>>> Controller::Impl::look_at_ids(Flip
 
 // Waits for the end of the route's open transactions, and lets the new home know the ids that move.
 Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
+  bool may_abort = flip.wishes.abort_open;
   for (;;) {
     const auto open = co_await look_at_ids(flip);
     if (open && open->empty()) break;
+    if (open && now_ >= deadline && may_abort) {
+      may_abort = false;
+      const bool aborted = co_await abort_open(flip, *open);
+      if (!aborted) co_return false;
+      deadline = now_ + answer_ms;  // for those that were ending by themselves
+      continue;
+    }
     if (now_ >= deadline) {
-      fail(flip, open ? "transactions did not end in time: " + some_of(*open) +
-                            "; nothing was changed. Let them end, or abort them (kafka-transactions.sh), and try again"
+      if (open) flip.report.open_transactions = *open;
+      fail(flip, open ? "transactions did not end in time: " + owners_of(*open) +
+                            "; nothing was changed. Let them end, or have them aborted, which fences their owners "
+                            "(?abort_open=true, or POST /v1/transactions/ID/abort), and try again"
                       : "not every coordinator of the " + std::string(to_string(flip.from)) +
                             " cluster described its transactions");
       co_return false;
@@ -545,7 +551,9 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
       }
       if (behind.empty()) break;
       if (now_ >= deadline) {
-        fail(flip, "replicas did not catch up with the log end in time: " + some_of(behind));
+        const std::vector<std::string> stuck = co_await hanging(flip);
+        fail(flip, stuck.empty() ? "replicas did not catch up with the log end in time: " + some_of(behind)
+                                 : hanging_error(flip, stuck));
         co_return false;
       }
       Until pause(

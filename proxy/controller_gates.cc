@@ -51,9 +51,10 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
   }
   if (!all_green(flip.report)) co_return false;
 
+  coupling_gate(flip);
   std::vector<std::string> missing, uneven, leaderless, behind;
   for (const auto& [name, topic] : snapshot_->topics) {
-    if (topic->internal || snapshot_->route_of(*topic).name != flip.route.name) continue;
+    if (!concerns(flip, *topic)) continue;
     const auto there = images_[index_of(flip.to)]->topics.find(name);
     if (there == images_[index_of(flip.to)]->topics.end()) {
       missing.push_back(name);
@@ -220,7 +221,6 @@ Task<> Controller::Impl::history_gate(Flip& flip) {
 // A cluster that cannot describe its transactions cannot hand them over either: a route on which any transactional id
 // is known stays on it.
 Task<> Controller::Impl::transaction_gate(Flip& flip) {
-  coupling_gate(flip);
   if (version_of(flip.from, ApiKey::DescribeTransactions, {0, 0})) {
     const auto listed = co_await listed_ids(flip.from);
     gate(flip, "transactions", listed.has_value(),
@@ -238,25 +238,6 @@ Task<> Controller::Impl::transaction_gate(Flip& flip) {
              "the boundary"
            : "the cluster is too old (before 3.0) to describe transactions, so these ids cannot be carried over: " +
                  some_of(names));
-}
-
-// A transaction cannot span clusters: what one transactional id writes to flips together.
-void Controller::Impl::coupling_gate(Flip& flip) {
-  std::set<std::string> torn, beside;
-  for (const auto& [id, topics] : coupled_topics_) {
-    if (!belongs(flip, id)) continue;
-    for (const std::string& topic : topics) {
-      const RouteState& route = state_.route_of(topic);
-      if (route.id == flip.route.id || route.home != flip.from || !snapshot_->topic(topic)) continue;
-      torn.insert(id);
-      beside.insert(topic + " (route " + route.name + ")");
-    }
-  }
-  if (torn.empty()) return;
-  gate(flip, "coupled_topics", false,
-       "one transaction writes to topics of several routes: " + some_of({torn.begin(), torn.end()}) +
-           " also writes to " + some_of({beside.begin(), beside.end()}) +
-           ". Put them into one route, or flip with ?widen=true");
 }
 
 // --- compacted topics ---

@@ -47,6 +47,8 @@ std::optional<CoordinatorKind> asked_coordinator(ApiKey api) {
     case ApiKey::TxnOffsetCommit:
     case ApiKey::OffsetCommit:
     case ApiKey::OffsetFetch:
+    case ApiKey::OffsetDelete:
+    case ApiKey::DeleteGroups:
       return CoordinatorKind::group;
     default:
       return std::nullopt;

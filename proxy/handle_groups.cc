@@ -1,6 +1,7 @@
 // Group coordinators live on the groups' home; a group's offsets may live on the other cluster (binding.h). What is
 // stored is in its own cluster's terms; what the client sees is virtual.
 #include <algorithm>
+#include <set>
 
 #include "protocol/messages.h"
 #include "protocol/walk.h"
@@ -217,6 +218,90 @@ Task<> forward_to_coordinator(SessionCore& core, Request& request) {
   if (answered) reply_patched(core, request, home, *answered);
 }
 
+// --- deletions, where a group's offsets are not with its members: both clusters are asked, the members' one first ---
+
+constexpr std::int16_t no_such_group = static_cast<std::int16_t>(ErrorCode::GROUP_ID_NOT_FOUND);
+
+// What of the offsets may be deleted the members' coordinator says; it deletes what was left there, too.
+Task<> delete_offsets(SessionCore& core, Request& request) {
+  const auto asked = decode<OffsetDeleteRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed OffsetDelete request");
+  const bool there = co_await wait_for_offsets(core, request, asked->group_id);
+  if (!there) co_return core.reply_error(request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+  const CommitGuard in_flight(core, asked->group_id);
+  const Cluster members = core.snapshot().groups_home;
+  const Cluster home = core.snapshot().bindings->home_of_group(asked->group_id);
+  if (home == members) {
+    co_await forward_to_coordinator(core, request);
+    co_return;
+  }
+  auto answer = co_await ask_coordinator<OffsetDeleteResponse>(core, request, members, CoordinatorKind::group,
+                                                               asked->group_id, *asked, request.version());
+  if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+  note_coordinator_error(core, members, CoordinatorKind::group, asked->group_id, answer->error_code);
+  if (answer->error_code != 0 && answer->error_code != no_such_group) co_return core.reply(request, *answer);
+  std::set<std::pair<std::string, PartitionIndex>> refused;
+  for (const auto& topic : answer->topics) {
+    for (const auto& row : topic.partitions) {
+      if (row.error_code == static_cast<std::int16_t>(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC))
+        refused.emplace(topic.name, row.partition_index);
+    }
+  }
+  OffsetDeleteRequest question = *asked;
+  for (auto& topic : question.topics) {
+    std::erase_if(topic.partitions, [&](const auto& row) {
+      return refused.contains({topic.name, row.partition_index});
+    });
+  }
+  std::erase_if(question.topics, [](const auto& topic) { return topic.partitions.empty(); });
+  if (question.topics.empty()) co_return core.reply(request, *answer);
+  auto deleted = co_await ask_coordinator<OffsetDeleteResponse>(core, request, home, CoordinatorKind::group,
+                                                                asked->group_id, question, request.version());
+  if (!deleted) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+  note_coordinator_error(core, home, CoordinatorKind::group, asked->group_id, deleted->error_code);
+  for (const auto& [topic, partition] : refused) {
+    auto& row = deleted->topics.emplace_back();
+    row.name = topic;
+    row.partitions.push_back({partition, static_cast<std::int16_t>(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC)});
+  }
+  core.reply(request, *deleted);
+}
+
+Task<std::int16_t> delete_group_on(SessionCore& core, const Request& request, Cluster cluster, std::string group) {
+  DeleteGroupsRequest question;
+  question.groups_names.push_back(group);
+  const auto answer = co_await ask_coordinator<DeleteGroupsResponse>(core, request, cluster, CoordinatorKind::group,
+                                                                     group, question, request.version());
+  if (!answer || answer->results.size() != 1) co_return static_cast<std::int16_t>(ErrorCode::COORDINATOR_NOT_AVAILABLE);
+  note_coordinator_error(core, cluster, CoordinatorKind::group, group, answer->results[0].error_code);
+  co_return answer->results[0].error_code;
+}
+
+Task<std::int16_t> delete_group(SessionCore& core, const Request& request, std::string group) {
+  const bool there = co_await wait_for_offsets(core, request, group);
+  if (!there) co_return static_cast<std::int16_t>(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+  const CommitGuard in_flight(core, group);
+  const Cluster members = core.snapshot().groups_home;
+  const Cluster home = core.snapshot().bindings->home_of_group(group);
+  const std::int16_t first = co_await delete_group_on(core, request, members, group);
+  if (home == members || (first != 0 && first != no_such_group)) co_return first;
+  const std::int16_t second = co_await delete_group_on(core, request, home, group);
+  co_return second == no_such_group ? first : second;
+}
+
+Task<> delete_groups(SessionCore& core, Request& request) {
+  const auto asked = decode<DeleteGroupsRequest>(request.body(), request.version());
+  if (!asked) co_return core.close("malformed DeleteGroups request");
+  DeleteGroupsResponse answer;
+  for (const std::string& group : asked->groups_names) {
+    const std::int16_t error = co_await delete_group(core, request, group);
+    auto& row = answer.results.emplace_back();
+    row.group_id = group;
+    row.error_code = error;
+  }
+  core.reply(request, answer);
+}
+
 using Assignments = std::vector<std::vector<ConsumerGroupHeartbeatResponse::TopicPartitions>*>;
 using DescribedAssignments = std::vector<std::vector<ConsumerGroupDescribeResponse::TopicPartitions>*>;
 
@@ -288,6 +373,10 @@ Task<> handle_coordinator(SessionCore& core, Request& request) {
       return commit(core, request);
     case ApiKey::OffsetFetch:
       return fetch_commits(core, request);
+    case ApiKey::OffsetDelete:
+      return delete_offsets(core, request);
+    case ApiKey::DeleteGroups:
+      return delete_groups(core, request);
     case ApiKey::ConsumerGroupHeartbeat:
       return answer_with_assignments<ConsumerGroupHeartbeatResponse>(core, request);
     case ApiKey::ConsumerGroupDescribe:

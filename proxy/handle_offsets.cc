@@ -7,6 +7,7 @@
 #include "proxy/handlers.h"
 #include "proxy/log_lookup.h"
 #include "proxy/producer_id.h"
+#include "proxy/producer_order.h"
 
 namespace crossover::proxy {
 namespace {
@@ -385,6 +386,88 @@ Task<> handle_delete_records(SessionCore& core, Request& request) {
   core.reply(request, answer);
 }
 
+// --- DescribeProducers ---
+
+namespace {
+
+// Of the transactional ids that moved to that cluster, by the producer id that they have there.
+std::map<ProducerId, std::pair<std::string, TransactionalBinding>> moved_to(const Bindings& bindings, Cluster cluster) {
+  std::map<ProducerId, std::pair<std::string, TransactionalBinding>> moved;
+  for (const auto& [id, binding] : bindings.ids) {
+    if (binding.home == cluster) moved[binding.real.id] = {id, binding};
+  }
+  return moved;
+}
+
+// Where the transaction began, which may be a segment that was closed over it long ago.
+Offset virtual_start(const VirtualLog& log, Cluster cluster, Offset real) {
+  for (const Segment& segment : log.segments()) {
+    const bool holds = segment.cluster == cluster && real >= segment.real_base &&
+                       (segment.open() || real < segment.real_base + segment.length);
+    if (holds) return segment.to_virtual(real);
+  }
+  return log.open_segment().virtual_base;
+}
+
+// What a leader says of its producers, as clients know them. A client may have been here before, under another name.
+void show_producers(const Bindings& bindings, const PartitionView& view,
+                    std::vector<DescribeProducersResponse::ProducerState>& producers) {
+  const Cluster cluster = view.log.home();
+  const auto moved = moved_to(bindings, cluster);
+  std::map<ProducerId, DescribeProducersResponse::ProducerState> shown;
+  for (auto& producer : producers) {
+    const ProducerName here{producer.producer_id, static_cast<ProducerEpoch>(producer.producer_epoch)};
+    ProducerName known_as{virtual_from_any_wire(here.id, cluster), here.epoch};
+    if (const auto at = moved.find(here.id); at != moved.end()) {
+      const auto& [id, binding] = at->second;
+      if (here.epoch < binding.real.epoch) continue;  // from an earlier stay
+      known_as = bindings.to_virtual(id, here);
+      const bool goes_on = binding.alias.id >= 0 && here == binding.real && view.producers;
+      const auto before = goes_on ? view.producers->find(known_as.id) : ProducerTable::const_iterator();
+      if (goes_on && before != view.producers->end() && before->second.epoch == known_as.epoch &&
+          producer.last_sequence >= 0)
+        producer.last_sequence = sequence_plus(sequence_after(before->second.last_sequence), producer.last_sequence);
+    }
+    producer.producer_id = known_as.id;
+    producer.producer_epoch = known_as.epoch;
+    if (producer.current_txn_start_offset >= 0)
+      producer.current_txn_start_offset = virtual_start(view.log, cluster, producer.current_txn_start_offset);
+    const auto [at, fresh] = shown.try_emplace(producer.producer_id, producer);
+    if (!fresh && producer.last_timestamp > at->second.last_timestamp) at->second = producer;
+  }
+  producers.clear();
+  for (auto& [id, producer] : shown) producers.push_back(producer);
+}
+
+Task<DescribeProducersResponse::PartitionResponse> describe_producers(SessionCore& core, const Request& request,
+                                                                      std::string topic, PartitionIndex index) {
+  DescribeProducersResponse::PartitionResponse out;
+  out.partition_index = index;
+  out.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+  const std::shared_ptr<const Snapshot> snapshot = core.shared_snapshot();
+  const PartitionView* view = snapshot->partition(topic, index);
+  if (!view) out.error_code = code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+  const Cluster home = view ? view->log.home() : Cluster::source;
+  const NodeId leader = view ? view->real[index_of(home)].leader : -1;
+  if (leader < 0) co_return out;
+  DescribeProducersRequest question;
+  auto& row = question.topics.emplace_back();
+  row.name = topic;
+  row.partition_indexes.push_back(index);
+  const Bytes body = encode(question, request.version());
+  Call call = core.send(request, home, leader, ApiKey::DescribeProducers, request.version(), body);
+  const CallState& answered = co_await call;
+  auto got = answered.status == CallStatus::answered
+                 ? decode<DescribeProducersResponse>(answered.body(), request.version())
+                 : std::nullopt;
+  if (!got || got->topics.empty() || got->topics[0].partitions.empty()) co_return out;
+  out = std::move(got->topics[0].partitions[0]);
+  show_producers(*snapshot->bindings, *view, out.active_producers);
+  co_return out;
+}
+
+}  // namespace
+
 Task<> handle_describe_producers(SessionCore& core, Request& request) {
   const auto asked = decode<DescribeProducersRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed DescribeProducers request");
@@ -393,34 +476,8 @@ Task<> handle_describe_producers(SessionCore& core, Request& request) {
     auto& row = answer.topics.emplace_back();
     row.name = topic.name;
     for (const PartitionIndex index : topic.partition_indexes) {
-      DescribeProducersResponse::PartitionResponse out;
-      out.partition_index = index;
-      out.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
-      const PartitionView* view = core.snapshot().partition(topic.name, index);
-      const NodeId leader = view ? view->real[index_of(view->log.home())].leader : -1;
-      if (leader >= 0) {
-        const Segment segment = view->log.open_segment();
-        DescribeProducersRequest ask;
-        auto& t = ask.topics.emplace_back();
-        t.name = topic.name;
-        t.partition_indexes.push_back(index);
-        const Bytes body = encode(ask, request.version());
-        Call call = core.send(request, segment.cluster, leader, ApiKey::DescribeProducers, request.version(), body);
-        const CallState& answered = co_await call;
-        auto got = answered.status == CallStatus::answered
-                       ? decode<DescribeProducersResponse>(answered.body(), request.version())
-                       : std::nullopt;
-        if (got && !got->topics.empty() && !got->topics[0].partitions.empty())
-          out = std::move(got->topics[0].partitions[0]);
-        for (auto& producer : out.active_producers) {
-          producer.producer_id = virtual_from_any_wire(producer.producer_id, segment.cluster);
-          if (producer.current_txn_start_offset >= 0)
-            producer.current_txn_start_offset = segment.to_virtual(producer.current_txn_start_offset);
-        }
-      } else if (!view) {
-        out.error_code = code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-      }
-      row.partitions.push_back(std::move(out));
+      auto described = co_await describe_producers(core, request, topic.name, index);
+      row.partitions.push_back(std::move(described));
     }
   }
   core.reply(request, answer);

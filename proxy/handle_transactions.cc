@@ -55,6 +55,16 @@ Task<std::optional<Answer>> ask_home(SessionCore& core, const Request& request, 
   co_return answer;
 }
 
+// Who uses a transactional id, and what its transactions bind together.
+void note_used(SessionCore& core, const Request& request, const std::string& id,
+               const std::vector<std::string>& topics = {}, const std::string& group = {}) {
+  note_seen(core.worker().transactional_ids, id, core.now());
+  // Its owner is who speaks to the coordinator; batches go over as many connections as there are leaders.
+  const std::string client_id = request.header.client_id.value_or("");
+  const std::string peer = request.api() == ApiKey::Produce ? "" : core.options().peer;
+  core.worker().couplings.note(id, {client_id, peer, core.now()}, topics, group);
+}
+
 // --- InitProducerId ---
 
 // Without a transactional id any broker of either cluster can hand out an id; the virtual one says which did.
@@ -85,7 +95,7 @@ Task<> init_idempotent(SessionCore& core, Request& request, InitProducerIdReques
 // A new id begins where the default route is at home.
 Task<> init_transactional(SessionCore& core, Request& request, InitProducerIdRequest asked) {
   const std::string id = *asked.transactional_id;
-  note_seen(core.worker().transactional_ids, id, core.now());
+  note_used(core, request, id);
   for (;;) {
     Turn turn = co_await wait_for_turn(core, request, id, {}, true);
     if (turn != Turn::now) co_return core.reply_error(request, ErrorCode::CONCURRENT_TRANSACTIONS);
@@ -137,11 +147,7 @@ std::optional<Cluster> common_home(const Snapshot& snapshot, const std::vector<s
 
 Task<Turn> may_add_topics(SessionCore& core, const Request& request, std::string id, std::vector<std::string> topics,
                           bool begins) {
-  note_seen(core.worker().transactional_ids, id, core.now());
-  auto& coupled = core.worker().coupled_topics;
-  constexpr std::size_t most_ids = 1'000, most_topics = 1'000;
-  if (coupled.size() >= most_ids && !coupled.contains(id)) coupled.clear();
-  if (coupled[id].size() < most_topics) coupled[id].insert(topics.begin(), topics.end());
+  note_used(core, request, id, topics);
   for (;;) {
     Turn turn = co_await wait_for_turn(core, request, id, topics, begins);
     if (turn != Turn::now) co_return turn;
@@ -187,7 +193,7 @@ Task<> add_offsets(SessionCore& core, Request& request) {
   auto asked = decode<AddOffsetsToTxnRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed AddOffsetsToTxn request");
   const std::string id = asked->transactional_id;
-  note_seen(core.worker().transactional_ids, id, core.now());
+  note_used(core, request, id, {}, asked->group_id);
   const Turn turn = co_await wait_for_turn(core, request, id, {}, true);
   if (turn != Turn::now) co_return core.reply_error(request, error_of(turn));
   const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
@@ -212,7 +218,7 @@ Task<> commit_offsets(SessionCore& core, Request& request) {
   auto asked = decode<TxnOffsetCommitRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed TxnOffsetCommit request");
   const std::string id = asked->transactional_id, group = asked->group_id;
-  note_seen(core.worker().transactional_ids, id, core.now());
+  note_used(core, request, id, {}, group);
   for (;;) {
     Turn turn = co_await wait_for_turn(core, request, id, {}, request.version() >= first_that_begins);
     const Cluster home = core.snapshot().bindings->home_of(id);
@@ -268,7 +274,7 @@ Task<> end(SessionCore& core, Request& request) {
   auto asked = decode<EndTxnRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed EndTxn request");
   const std::string id = asked->transactional_id;
-  note_seen(core.worker().transactional_ids, id, core.now());
+  note_used(core, request, id);
   const std::shared_ptr<const Bindings> bindings = core.snapshot().bindings;
   const TransactionalBinding* binding = bindings->find(id);
   const ProducerName known_as{asked->producer_id, asked->producer_epoch};
@@ -340,7 +346,12 @@ Task<> handle_list_transactions(SessionCore& core, Request& request) {
     if (core.own_node(c)) cluster = c;
   }
   std::vector<std::int64_t> wanted;
-  for (const std::int64_t id : asked->producer_id_filters) wanted.push_back(split_virtual(id).id);
+  for (const std::int64_t id : asked->producer_id_filters) {
+    wanted.push_back(split_virtual(id).id);
+    for (const auto& [name, binding] : core.snapshot().bindings->ids) {
+      if (binding.home == cluster && binding.alias.id == id) wanted.push_back(binding.real.id);
+    }
+  }
   asked->producer_id_filters = wanted;
   const Bytes body = encode(*asked, request.version());
   Call call = core.send(request, cluster, core.some_node(cluster), request.api(), request.version(), body);
@@ -350,8 +361,10 @@ Task<> handle_list_transactions(SessionCore& core, Request& request) {
                     : std::nullopt;
   if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
   const std::shared_ptr<const Bindings> bindings = core.snapshot().bindings;
-  std::erase_if(answer->transaction_states,
-                [&](const auto& row) { return bindings->home_of(row.transactional_id) != cluster; });
+  std::erase_if(answer->transaction_states, [&](const auto& row) {
+    return bindings->home_of(row.transactional_id) != cluster ||
+           row.transactional_id.starts_with("__crossover");  // the proxy's own
+  });
   for (auto& row : answer->transaction_states) {
     const TransactionalBinding* binding = bindings->find(row.transactional_id);
     const bool as_moved = binding && binding->alias.id >= 0 && binding->real.id == row.producer_id;

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "proxy/couplings.h"
 #include "proxy/limits.h"
 #include "proxy/snapshot.h"
 #include "proxy/unknown_outcomes.h"
@@ -57,8 +58,7 @@ struct WorkerState {
   UnknownOutcomes unknown_outcomes;
   // Transactional ids that clients of this worker have used, and when: what a cluster too old to list them cannot tell.
   SeenIds transactional_ids;
-  // The topics that each of them has written to in its transactions.
-  std::map<std::string, std::set<std::string>> coupled_topics;
+  Couplings couplings;  // what their transactions bind together
   // Commits and reads of offsets that were forwarded and not answered, by group; none where there are none.
   std::map<std::string, std::int64_t> commits_in_flight;
   struct Counters {

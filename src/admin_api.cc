@@ -216,6 +216,13 @@ AdminResponse flip_answer(const proxy::FlipReport& report) {
   return reply(report.result == "failed" ? 409 : 200, flip_json(report, true));
 }
 
+AdminResponse abort_answer(const proxy::AbortReport& report) {
+  if (!report.error.empty()) return admin_error(409, valid_utf8(report.error), valid_utf8(report.hint));
+  return reply(200, json::object{{"result", "aborted"},
+                                 {"cluster", std::string(to_string(report.cluster))},
+                                 {"transaction", transaction_json(report.transaction)}});
+}
+
 AdminResponse change_answer(const std::string& route, const std::string& error) {
   if (!error.empty()) return admin_error(409, valid_utf8(error), "GET /v1/routes shows what there is");
   return reply(200, json::object{{"route", route}, {"result", "done"}});
@@ -245,6 +252,7 @@ class Dispatch {
     if (asset()) return;
     if (path[0] != "v1" || path.size() < 2) return not_found();
     if (path.size() == 2) return collection(path[1]);
+    if (path.size() == 4 && path[1] == "transactions" && path[3] == "abort") return abort_transaction(path[2]);
     if (path[1] != "routes" || path.size() > 4) return not_found();
     if (!valid_route_name(path[2])) {
       return respond_(admin_error(400, "not a route name", "1 to 100 of A-Z a-z 0-9 . _ -"));
@@ -360,17 +368,34 @@ class Dispatch {
 
   void flip(const std::string& name, proxy::Cluster to) {
     if (request_.method != "POST") return respond_(method_not_allowed("POST"));
-    if (auto refusal = refuse_change({"dry_run"})) return respond_(std::move(*refusal));
-    const std::optional<bool> dry_run = flag(target_, "dry_run");
-    if (!dry_run) return respond_(admin_error(400, "dry_run must be true or false", "?dry_run=true"));
+    if (auto refusal = refuse_change({"dry_run", "widen", "abort_open"})) return respond_(std::move(*refusal));
+    proxy::FlipWishes wishes;
+    for (const auto& [key, wish] : {std::pair("dry_run", &wishes.dry_run), std::pair("widen", &wishes.widen),
+                                    std::pair("abort_open", &wishes.abort_open)}) {
+      const std::optional<bool> value = flag(target_, key);
+      if (!value)
+        return respond_(
+            admin_error(400, std::string(key) + " must be true or false", "?" + std::string(key) + "=true"));
+      *wish = *value;
+    }
     // Somebody who sends {"dry_run":true} in the body must not get a real flip.
     if (!request_.body.empty() && request_.body != "{}") {
       return respond_(admin_error(400, "this request takes no body", "?dry_run=true shows what would be done"));
     }
     auto done = on<proxy::FlipReport>(options_.run,
                                       [respond = respond_](proxy::FlipReport report) { respond(flip_answer(report)); });
-    with_route(name,
-               [&backend = backend_, name, to, dry_run = *dry_run, done] { backend.flip(name, to, dry_run, done); });
+    with_route(name, [&backend = backend_, name, to, wishes, done] { backend.flip(name, to, wishes, done); });
+  }
+
+  void abort_transaction(const std::string& id) {
+    if (request_.method != "POST") return respond_(method_not_allowed("POST"));
+    if (auto refusal = refuse_change({})) return respond_(std::move(*refusal));
+    if (!request_.body.empty() && request_.body != "{}")
+      return respond_(admin_error(400, "this request takes no body", "the path names the transactional id"));
+    if (id.empty()) return respond_(admin_error(400, "no transactional id", "/v1/transactions/ID/abort"));
+    backend_.abort_transaction(
+        id, on<proxy::AbortReport>(options_.run,
+                                   [respond = respond_](proxy::AbortReport report) { respond(abort_answer(report)); }));
   }
 
   void refuse_default() {

@@ -30,7 +30,9 @@ class AdminBackend {
   virtual ~AdminBackend() = default;
   virtual void status(std::function<void(StatusView)> done) = 0;
   virtual void connections(std::function<void(std::vector<proxy::SessionInfo>)> done) = 0;
-  virtual void flip(std::string route, proxy::Cluster to, bool dry_run, proxy::Controller::FlipDone done) = 0;
+  virtual void flip(std::string route, proxy::Cluster to, proxy::FlipWishes wishes,
+                    proxy::Controller::FlipDone done) = 0;
+  virtual void abort_transaction(std::string transactional_id, proxy::Controller::AbortDone done) = 0;
   virtual void define_route(proxy::RouteDefinition definition, proxy::Controller::Done done) = 0;
   virtual void delete_route(std::string route, proxy::Controller::Done done) = 0;
   virtual std::string metrics() = 0;                       // Prometheus text format

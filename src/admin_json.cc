@@ -14,6 +14,7 @@ using proxy::Cluster;
 
 constexpr std::size_t max_strangers = 1'000;
 constexpr std::size_t max_connections = 10'000;
+constexpr std::size_t max_couplings = 100;
 
 json::string_view text(std::string_view t) {
   return {t.data(), t.size()};
@@ -136,6 +137,35 @@ json::object counters_json(const proxy::WorkerState::Counters& c) {
           {"skipped_segments", c.skipped_segments}};
 }
 
+json::array names_json(const std::vector<std::string>& names) {
+  json::array out;
+  for (const std::string& name : names) out.emplace_back(valid_utf8(name));
+  return out;
+}
+
+json::array couplings_json(const std::vector<proxy::RouteCoupling>& couplings) {
+  json::array out;
+  for (const auto& coupling : couplings) {
+    if (out.size() == max_couplings) break;
+    out.push_back(json::object{{"transactional_id", valid_utf8(coupling.transactional_id)},
+                               {"topics", names_json(coupling.topics)},
+                               {"groups", names_json(coupling.groups)},
+                               {"known_ms", coupling.known_ms},
+                               {"idle_ms", coupling.idle_ms},
+                               {"torn", coupling.torn}});
+  }
+  return out;
+}
+
+json::array transactions_json(const std::vector<proxy::OpenTransaction>& transactions) {
+  json::array out;
+  for (const auto& transaction : transactions) {
+    if (out.size() == max_couplings) break;
+    out.push_back(transaction_json(transaction));
+  }
+  return out;
+}
+
 struct RouteSize {
   std::size_t topics = 0, partitions = 0;
 };
@@ -178,6 +208,8 @@ json::object summary_json(const StatusView& view, const proxy::RouteStatus& rout
     for (const std::string& topic : route.topics) topics.emplace_back(valid_utf8(topic));
     out["defined_topics"] = std::move(topics);
   }
+  out["couplings"] = couplings_json(route.couplings);
+  out["coupling_count"] = route.coupling_count;
   out["flip"] = json::object{{"running", route.flip_running}, {"step", route.flip_step}};
   if (route.history.empty()) {
     out["last_flip"] = nullptr;
@@ -271,6 +303,9 @@ json::object flip_json(const proxy::FlipReport& report, bool with_partitions) {
       {"steps", std::move(steps)},
       {"hold_ms", json::object{{"count", hold.count}, {"p50", hold.p50}, {"p99", hold.p99}, {"max", hold.max}}},
       {"partition_count", report.partitions.size()},
+      {"added_topics", names_json(report.added_topics)},
+      {"open_transactions", transactions_json(report.open_transactions)},
+      {"aborted", transactions_json(report.aborted)},
       {"error", valid_utf8(report.error)}};
   if (!with_partitions) return out;
   for (const auto& p : report.partitions) {
@@ -282,6 +317,18 @@ json::object flip_json(const proxy::FlipReport& report, bool with_partitions) {
   }
   out["partitions"] = std::move(partitions);
   return out;
+}
+
+json::object transaction_json(const proxy::OpenTransaction& transaction) {
+  return {{"transactional_id", valid_utf8(transaction.transactional_id)},
+          {"producer_id", transaction.producer_id},
+          {"producer_epoch", transaction.producer_epoch},
+          {"client_id", valid_utf8(transaction.client_id)},
+          {"peer", transaction.peer},
+          {"state", valid_utf8(transaction.state)},
+          {"started_at_ms", transaction.started_at},
+          {"timeout_ms", transaction.timeout_ms},
+          {"topics", names_json(transaction.topics)}};
 }
 
 json::object clusters_json(const StatusView& view) {

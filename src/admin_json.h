@@ -25,6 +25,7 @@ HoldSummary summarise(std::vector<proxy::Millis> hold_ms);
 
 boost::json::object flip_json(const proxy::FlipReport& report, bool with_partitions);
 boost::json::object status_json(const StatusView& view);
+boost::json::object transaction_json(const proxy::OpenTransaction& transaction);
 boost::json::object clusters_json(const StatusView& view);
 boost::json::object connections_json(const std::vector<proxy::SessionInfo>& sessions, proxy::Millis now);
 boost::json::object routes_json(const StatusView& view);

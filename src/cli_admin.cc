@@ -46,6 +46,21 @@ bool valid_name(std::string_view name) {
   return good;
 }
 
+// A transactional id may have any characters.
+std::string percent_encoded(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (valid_name({&c, 1})) {
+      out += c;
+    } else {
+      out += {'%', digits[byte >> 4], digits[byte & 15]};
+    }
+  }
+  return out;
+}
+
 struct Request {
   std::string method = "GET";
   std::string target;
@@ -73,6 +88,10 @@ Request request_of(const CliCall& call, std::string& error) {
   const std::string_view name = call.command->name;
   const std::string argument = call.arguments.empty() ? "" : call.arguments[0];
   const auto flag = [&](std::string_view f) { return call.has(f) ? call.flags.find(f)->second : std::string(); };
+  if (name == "abort-transaction") {
+    return {
+        .method = "POST", .target = "/v1/transactions/" + percent_encoded(argument) + "/abort", .render = render_abort};
+  }
   if (!argument.empty() && !valid_name(argument)) error = "not a name: " + argument;
   if (!flag("--topic").empty() && !valid_name(flag("--topic"))) error = "not a topic name: " + flag("--topic");
   if (name == "status") return {.target = "/v1/status", .render = render_status};
@@ -84,7 +103,11 @@ Request request_of(const CliCall& call, std::string& error) {
   }
   if (name == "cutover" || name == "rollback") {
     const std::string route = argument.empty() ? "default" : argument;
-    const std::string query = call.has("--dry-run") ? "?dry_run=true" : "";
+    std::string query;
+    for (const auto& [option, key] :
+         {std::pair("--dry-run", "dry_run"), std::pair("--widen", "widen"), std::pair("--abort-open", "abort_open")}) {
+      if (call.has(option)) query += (query.empty() ? "?" : "&") + std::string(key) + "=true";
+    }
     return {.method = "POST",
             .target = "/v1/routes/" + route + "/" + std::string(name) + query,
             .timeout = flip_timeout,

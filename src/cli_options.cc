@@ -17,7 +17,11 @@ const CliFlag admin_flag = {"--admin", "HOST:PORT",
                             "the proxy's admin endpoint (default $CROSSOVER_ADMIN, then 127.0.0.1:9644)"};
 const CliFlag json_flag = {"--json", "", "print the answer as JSON"};
 const std::vector<CliFlag> flip_flags = {
-    admin_flag, {"--dry-run", "", "evaluate the gates and change nothing"}, json_flag};
+    admin_flag,
+    {"--dry-run", "", "evaluate the gates and change nothing"},
+    {"--widen", "", "the route takes over the topics that its transactions also write to"},
+    {"--abort-open", "", "abort transactions that do not end in time, which fences their owners"},
+    json_flag};
 
 std::string padded(std::string_view text, std::size_t width) {
   std::string out(text);
@@ -84,6 +88,13 @@ const std::vector<CliCommand>& cli_commands() {
        "Without ROUTE: the route default. Repeating a cutover that already took effect changes nothing.", flip_flags},
       {"rollback", "[ROUTE]", 0, 1, "flip a route's clients back to the source",
        "Without ROUTE: the route default. Repeating a rollback that already took effect changes nothing.", flip_flags},
+      {"abort-transaction",
+       "ID",
+       1,
+       1,
+       "abort the open transaction of a transactional id",
+       "Its owner is fenced, as by a newer instance, and has to start anew.",
+       {admin_flag, json_flag}},
       {"routes",
        "[ROUTE]",
        0,

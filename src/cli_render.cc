@@ -143,6 +143,41 @@ std::string steps_text(const json::array& steps) {
   return "Steps\n" + table.text();
 }
 
+std::string names_text(const json::value& names) {
+  std::string out;
+  for (const json::value& name : names.as_array()) out += (out.empty() ? "" : ", ") + text_of(name);
+  return out.empty() ? "-" : out;
+}
+
+std::string couplings_text(const json::array& routes) {
+  Table table({"ROUTE", "", "TRANSACTIONAL ID", "TOPICS", "GROUPS", "KNOWN FOR"});
+  std::int64_t shown = 0, all = 0;
+  for (const json::value& route : routes) {
+    all += route.at("coupling_count").to_number<std::int64_t>();
+    for (const json::value& coupling : route.at("couplings").as_array()) {
+      ++shown;
+      table.add({text_of(route.at("route")), coupling.at("torn").as_bool() ? "✘ TORN" : "",
+                 text_of(coupling.at("transactional_id")), names_text(coupling.at("topics")),
+                 names_text(coupling.at("groups")),
+                 duration(coupling.at("known_ms").to_number<std::int64_t>() / 1'000)});
+    }
+  }
+  if (shown == 0) return "";
+  return "What transactions write together\n" + table.text() +
+         (all > shown ? "  … and " + std::to_string(all - shown) + " more\n" : "");
+}
+
+std::string transactions_text(const json::array& transactions, const std::string& heading) {
+  if (transactions.empty()) return "";
+  Table table({"TRANSACTIONAL ID", "PRODUCER", "EPOCH", "STATE", "CLIENT", "ADDRESS", "TOPICS"});
+  for (const json::value& t : transactions) {
+    table.add({text_of(t.at("transactional_id")), std::to_string(t.at("producer_id").to_number<std::int64_t>()),
+               number_of(t.at("producer_epoch")), text_of(t.at("state")), text_of(t.at("client_id")),
+               text_of(t.at("peer")), names_text(t.at("topics"))});
+  }
+  return heading + "\n" + table.text();
+}
+
 std::string boundaries_text(const json::object& report) {
   const json::value* partitions = report.if_contains("partitions");
   if (partitions == nullptr || partitions->as_array().empty()) return "";
@@ -204,6 +239,8 @@ std::string render_status(const json::value& status) {
          " requests, " + number_of(counters.at("produce_records")) + " records produced, " +
          number_of(counters.at("held_requests")) + " requests held so far\n\n";
   out += clusters_text(status.at("clusters")) + "\n" + routes_table(status.at("routes").as_array());
+  const std::string couplings = couplings_text(status.at("routes").as_array());
+  if (!couplings.empty()) out += "\n" + couplings;
   for (const json::value& problem : status.at("problems").as_array()) out += "\nPROBLEM: " + text_of(problem) + "\n";
   const std::string strangers = strangers_text(status.at("strangers").as_array());
   return strangers.empty() ? out : out + "\n" + strangers;
@@ -220,6 +257,8 @@ std::string render_route(const json::value& route) {
     out += "\nLast flip: " + last_flip_text(last) + "\n" + gates_text(last.at("gates").as_array()) +
            steps_text(last.at("steps").as_array());
   }
+  const std::string couplings = couplings_text(json::array{route});
+  if (!couplings.empty()) out += "\n" + couplings;
   out += "\n" + segments_text(route.at("topics").as_array());
   if (route.at("truncated").as_bool()) out += "  … more topics follow (--topic NAME shows one)\n";
   return out;
@@ -239,8 +278,12 @@ std::string render_flip(const json::value& report) {
   }
   if (result == "failed") out += direction + " FAILED: " + text_of(report.at("error"));
   out += "\n";
+  const json::array& added = report.at("added_topics").as_array();
+  if (!added.empty()) out += "\nTopics taken over from other routes: " + names_text(report.at("added_topics")) + "\n";
   for (const std::string& part :
-       {gates_text(report.at("gates").as_array()), steps_text(report.at("steps").as_array())}) {
+       {transactions_text(report.at("aborted").as_array(), "Transactions aborted, their owners fenced"),
+        transactions_text(report.at("open_transactions").as_array(), "Open transactions"),
+        gates_text(report.at("gates").as_array()), steps_text(report.at("steps").as_array())}) {
     if (!part.empty()) out += "\n" + part;
   }
   const json::value& hold = report.at("hold_ms");
@@ -250,6 +293,10 @@ std::string render_flip(const json::value& report) {
   }
   const std::string boundaries = boundaries_text(report.as_object());
   return boundaries.empty() ? out : out + "\n" + boundaries;
+}
+
+std::string render_abort(const json::value& answer) {
+  return transactions_text(json::array{answer.at("transaction")}, "Aborted; its owner is fenced and has to start anew");
 }
 
 }  // namespace crossover::src

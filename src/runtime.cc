@@ -72,7 +72,8 @@ class Runtime final : public proxy::ControllerIo, public AdminBackend {
   // AdminBackend: any thread
   void status(std::function<void(StatusView)> done) override;
   void connections(std::function<void(std::vector<proxy::SessionInfo>)> done) override;
-  void flip(std::string route, Cluster to, bool dry_run, proxy::Controller::FlipDone done) override;
+  void flip(std::string route, Cluster to, proxy::FlipWishes wishes, proxy::Controller::FlipDone done) override;
+  void abort_transaction(std::string transactional_id, proxy::Controller::AbortDone done) override;
   void define_route(proxy::RouteDefinition definition, proxy::Controller::Done done) override;
   void delete_route(std::string route, proxy::Controller::Done done) override;
   std::string metrics() override { return metrics_.text(); }
@@ -379,13 +380,19 @@ void Runtime::connections(std::function<void(std::vector<proxy::SessionInfo>)> d
   }
 }
 
-void Runtime::flip(std::string route, Cluster to, bool dry_run, proxy::Controller::FlipDone done) {
-  boost::asio::post(io_, [this, route = std::move(route), to, dry_run, done = std::move(done)] {
+void Runtime::flip(std::string route, Cluster to, proxy::FlipWishes wishes, proxy::Controller::FlipDone done) {
+  boost::asio::post(io_, [this, route = std::move(route), to, wishes, done = std::move(done)] {
     const auto counted = [this, done](proxy::FlipReport report) {
       if (report.result != "dry_run") metrics_.on_flip(report);
       done(std::move(report));
     };
-    controller_->flip(route, to, dry_run, counted, now_ms());
+    controller_->flip(route, to, wishes, counted, now_ms());
+  });
+}
+
+void Runtime::abort_transaction(std::string transactional_id, proxy::Controller::AbortDone done) {
+  boost::asio::post(io_, [this, id = std::move(transactional_id), done = std::move(done)] {
+    controller_->abort_transaction(id, done, now_ms());
   });
 }
 

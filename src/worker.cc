@@ -218,7 +218,7 @@ void Worker::send_report() {
   report.unknown_outcomes = state_.unknown_outcomes.all();
   report.hold_times_ms = std::exchange(state_.hold_times_ms, {});
   report.transactional_ids = state_.transactional_ids;
-  report.coupled_topics = state_.coupled_topics;
+  report.couplings = state_.couplings.take_changes();
   report.commits_in_flight = state_.commits_in_flight;
   upcalls_.report(std::move(report));
 }
@@ -247,7 +247,7 @@ void Worker::on_tick() {
   state_.unknown_outcomes.forget_before(now_ms() - proxy::request_horizon_ms);
   // What was found without a flip (unknown outcomes, late hold times) reaches the controller with the next tick.
   if (!state_.hold_times_ms.empty() || !same(state_.routes, reported_) ||
-      state_.unknown_outcomes.changes() != reported_unknown_) {
+      state_.unknown_outcomes.changes() != reported_unknown_ || state_.couplings.changed()) {
     send_report();
   }
   totals_.counters = state_.counters;

@@ -207,7 +207,7 @@ class World {
     flip_running_ = true;
     log("flip to " + std::string(proxy::to_string(to)));
     proxy_->controller().flip(
-        "default", to, random_.one_in(12),
+        "default", to, {.dry_run = random_.one_in(12)},
         [this](const proxy::FlipReport& report) {
           flip_running_ = false;
           log("flip " + report.direction + ": " + report.result + " " + report.error);

@@ -458,7 +458,7 @@ void ProxyProcess::report(std::size_t at) {
   }
   report.unknown_outcomes = state.unknown_outcomes.all();
   report.transactional_ids = state.transactional_ids;
-  report.coupled_topics = state.coupled_topics;
+  report.couplings = state.couplings.take_changes();
   report.commits_in_flight = state.commits_in_flight;
   report.hold_times_ms = std::exchange(state.hold_times_ms, {});
   report.transactional_ids = state.transactional_ids;

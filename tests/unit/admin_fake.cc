@@ -87,6 +87,9 @@ FakeAdmin::FakeAdmin() {
   view_.routes = {{.view = snapshot->routes[0]},
                   {.view = snapshot->routes[1],
                    .topics = {"orders", "payments"},
+                   .couplings = {{"billing-1", {"orders", "clicks"}, {"billing"}, 90'000, 4'000, true},
+                                 {"shop-7", {"orders", "payments"}, {}, 3'600'000, 20, false}},
+                   .coupling_count = 2,
                    .history = {past_flip("orders", "cutover", 1), past_flip("orders", "rollback", 2)}}};
   view_.version = "0.1.0";
   view_.uptime_s = 73.25;
@@ -173,13 +176,32 @@ void FakeAdmin::finish(const std::string& route, Cluster to, proxy::FlipReport& 
   view_.snapshot = snapshot;
 }
 
-void FakeAdmin::flip(std::string route, Cluster to, bool dry_run, proxy::Controller::FlipDone done) {
-  proxy::FlipReport report = plan(route, to, dry_run);
+void FakeAdmin::flip(std::string route, Cluster to, proxy::FlipWishes wishes, proxy::Controller::FlipDone done) {
+  proxy::FlipReport report = plan(route, to, wishes.dry_run);
+  if (wishes.widen) calls.back() += " widen";
+  if (wishes.abort_open) calls.back() += " abort_open";
   if (report.result.empty()) {
     report.steps = {{"prepare", 2}, {"fence", 0.5}, {"drain", 4.25}, {"boundary", 8}, {"record", 6}, {"release", 3}};
     report.hold_ms = {30, 10, 20, 40};
     finish(route, to, report);
   }
+  done(report);
+}
+
+void FakeAdmin::abort_transaction(std::string transactional_id, proxy::Controller::AbortDone done) {
+  calls.push_back("abort " + transactional_id);
+  proxy::AbortReport report;
+  report.transaction = {.transactional_id = transactional_id,
+                        .producer_id = 4'000,
+                        .producer_epoch = 3,
+                        .client_id = "orders-app",
+                        .peer = "127.0.0.1:53430",
+                        .state = "Ongoing",
+                        .started_at = 1'790'000'000'000,
+                        .timeout_ms = 60'000,
+                        .topics = {"orders"}};
+  report.error = change_error;
+  report.hint = change_error.empty() ? "" : "a hint";
   done(report);
 }
 

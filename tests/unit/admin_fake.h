@@ -17,7 +17,8 @@ class FakeAdmin : public src::AdminBackend {
 
   void status(std::function<void(src::StatusView)> done) override;
   void connections(std::function<void(std::vector<proxy::SessionInfo>)> done) override;
-  void flip(std::string route, proxy::Cluster to, bool dry_run, proxy::Controller::FlipDone done) override;
+  void flip(std::string route, proxy::Cluster to, proxy::FlipWishes wishes, proxy::Controller::FlipDone done) override;
+  void abort_transaction(std::string transactional_id, proxy::Controller::AbortDone done) override;
   void define_route(proxy::RouteDefinition definition, proxy::Controller::Done done) override;
   void delete_route(std::string route, proxy::Controller::Done done) override;
   std::string metrics() override { return "# TYPE crossover_up gauge\ncrossover_up 1\n"; }
@@ -37,7 +38,7 @@ class FakeAdmin : public src::AdminBackend {
   std::vector<std::string> calls;  // "flip orders target dry_run", ...
   std::vector<proxy::SessionInfo> sessions;
   bool gate_fails = false;
-  std::string change_error;  // of define_route and delete_route
+  std::string change_error;  // of define_route and delete_route, and of abort_transaction
 
  private:
   std::mutex mutex_;

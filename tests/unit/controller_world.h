@@ -96,10 +96,11 @@ struct ControllerWorld : ControllerIo {
   }
 
   // Its report, once there is one.
-  std::shared_ptr<std::optional<FlipReport>> begin_flip(Cluster to, bool dry_run = false) {
+  std::shared_ptr<std::optional<FlipReport>> begin_flip(Cluster to, FlipWishes wishes,
+                                                        const std::string& route = default_route) {
     const auto report = std::make_shared<std::optional<FlipReport>>();
     controller->flip(
-        default_route, to, dry_run, [report](FlipReport done) { *report = std::move(done); }, now);
+        route, to, wishes, [report](FlipReport done) { *report = std::move(done); }, now);
     settle();
     return report;
   }
@@ -110,8 +111,12 @@ struct ControllerWorld : ControllerIo {
     report.unknown_outcomes = unknown_outcomes;
     controller->on_worker_report(report, now);
   }
-  std::optional<FlipReport> flip(Cluster to, bool dry_run = false) {
-    const auto report = begin_flip(to, dry_run);
+  std::shared_ptr<std::optional<FlipReport>> begin_flip(Cluster to, bool dry_run = false) {
+    return begin_flip(to, FlipWishes{.dry_run = dry_run});
+  }
+  std::optional<FlipReport> flip(Cluster to, bool dry_run = false) { return flip(to, FlipWishes{.dry_run = dry_run}); }
+  std::optional<FlipReport> flip(Cluster to, FlipWishes wishes, const std::string& route = default_route) {
+    const auto report = begin_flip(to, wishes, route);
     run(5'000);
     return *report;
   }

@@ -25,8 +25,8 @@ class SlowFake : public FakeAdmin {
     for (std::thread& thread : flips_) thread.join();
   }
 
-  void flip(std::string route, proxy::Cluster to, bool dry_run, proxy::Controller::FlipDone done) override {
-    proxy::FlipReport report = plan(route, to, dry_run);
+  void flip(std::string route, proxy::Cluster to, proxy::FlipWishes wishes, proxy::Controller::FlipDone done) override {
+    proxy::FlipReport report = plan(route, to, wishes.dry_run);
     if (!report.result.empty()) return done(report);
     flips_.emplace_back([this, route, to, report, done]() mutable {
       for (const char* step : {"prepare", "fence", "drain", "boundary", "record", "release"}) {
