@@ -73,6 +73,7 @@ struct Config {
   struct Flip {
     Millis hold_budget_ms = 3'500;    // fence to flip record, after which a flip is abandoned
     Millis drain_timeout_ms = 3'000;  // for the answers to what was forwarded before the fence
+    Millis transactions_ms = 10'000;  // for open transactions to end, before the fence
     bool operator==(const Flip&) const = default;
   } flip;
   struct Control {

@@ -87,12 +87,11 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
     co_return done(flip.report);
   }
   begin_step(flip, "prepare");
-  const bool green = co_await prepare(flip);
-  bool prepared = green;
-  if (green && !wishes.dry_run) prepared = co_await widen(flip);
+  bool prepared = co_await prepare(flip);
+  if (prepared && !wishes.dry_run) prepared = co_await widen(flip);
   if (!prepared || wishes.dry_run) {
     flip.report.result = wishes.dry_run ? "dry_run" : "failed";
-    if (!green && !wishes.dry_run) refuse(flip);
+    if (!wishes.dry_run) refuse(flip);
     end_step(flip);
     running_step_.erase(flip.route.id);
     co_return done(flip.report);

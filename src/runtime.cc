@@ -182,6 +182,7 @@ proxy::ControllerOptions Runtime::controller_options() {
   options.refresh_ms = config_.refresh_ms;
   options.hold_budget_ms = config_.flip.hold_budget_ms;
   options.drain_timeout_ms = config_.flip.drain_timeout_ms;
+  options.transactions_ms = config_.flip.transactions_ms;
   options.control_replication = config_.control.replication_factor;
   options.seed = random_();
   return options;

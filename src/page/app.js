@@ -1,7 +1,7 @@
 // The page of the admin endpoint: polls the API, shows what it says, and flips routes after a dry run and a question.
 'use strict';
 
-const steps = ['prepare', 'fence', 'drain', 'boundary', 'record', 'release'];
+const steps = ['prepare', 'brake', 'fence', 'drain', 'boundary', 'record', 'release'];
 const number = new Intl.NumberFormat('en-US');
 const find = (id) => document.getElementById(id);
 const plural = (count, word) => `${number.format(count)} ${word}${count === 1 ? '' : 's'}`;
@@ -110,6 +110,17 @@ function lastFlip(flip) {
   return el('div', {}, el('div', { className: 'quiet' }, text), flip.steps.length > 0 ? stepper('', flip.steps) : null);
 }
 
+function couplingList(route) {
+  if (route.coupling_count === 0) return null;
+  const torn = route.couplings.filter((coupling) => coupling.torn).length;
+  const names = (list) => list.join(', ') || '–';
+  const rows = route.couplings.map((c) => [c.torn ? '✘ torn' : '', c.transactional_id, names(c.topics), names(c.groups), duration(c.known_ms / 1000)]);
+  return el('details', { className: 'couplings', 'data-couplings': route.coupling_count },
+    el('summary', { 'data-key': `${route.route} couplings` }, `${plural(route.coupling_count, 'transactional id')} seen`,
+      torn > 0 ? el('b', {}, `, ${torn} torn: what they write together lies in several routes`) : null),
+    el('div', { className: 'scroll' }, table([[''], ['Transactional id'], ['Topics'], ['Groups'], ['Known for', 'number']], rows)));
+}
+
 function routeCard(route, ready) {
   const what = route.defined_topics === null ? 'all topics that no other route names' : route.defined_topics.slice(0, 6).join(', ') +
     (route.defined_topics.length > 6 ? ` and ${route.defined_topics.length - 6} more` : '');
@@ -125,11 +136,14 @@ function routeCard(route, ready) {
       el('span', { className: 'spacer' }), el('span', { className: 'quiet' }, `generation ${route.generation}`)),
     el('div', { className: 'quiet' }, `${plural(route.topic_count, 'topic')}, ${plural(route.partition_count, 'partition')}: ${what}`),
     running ? stepper(route.flip.step) : lastFlip(route.last_flip),
+    couplingList(route),
     el('div', { className: 'buttons' }, button('rollback', 'Roll back…', 'source'), button('cutover', 'Cut over…', 'target')));
 }
 
 function showRoutes(status) {
-  show(find('routes'), [status.ready, status.routes], () => status.routes.length === 0
+  // Ages alone are no reason to build the cards anew.
+  const still = status.routes.map((route) => ({ ...route, couplings: route.couplings.map((c) => ({ ...c, known_ms: 0, idle_ms: 0 })) }));
+  show(find('routes'), [status.ready, still], () => status.routes.length === 0
     ? el('p', { className: 'empty' }, 'The control state is not loaded yet.')
     : status.routes.map((route) => routeCard(route, status.ready)));
   const select = find('log-route');
@@ -275,20 +289,37 @@ function flipPlan(route, verb, to) {
     ` Produce requests are held meanwhile, not failed. Until then the ${from} takes the writes.`);
 }
 
-async function askFlip(route, verb, to) {
+function wishBox(wishes, name, label, again) {
+  const box = el('input', { type: 'checkbox', checked: wishes[name], 'data-wish': name, onchange: () => again({ ...wishes, [name]: box.checked }) });
+  return el('p', {}, el('label', {}, box, ` ${label}`));
+}
+
+const wishQuery = (wishes) => `widen=${wishes.widen}&abort_open=${wishes.abort_open}`;
+
+async function askFlip(route, verb, to, wishes = { widen: false, abort_open: false }) {
   const title = verb === 'cutover' ? `Cut over ${route.route} to the target?` : `Roll back ${route.route} to the source?`;
   dialogShows(title, [el('p', {}, 'Evaluating the gates…')], null, 'Cancel');
   try {
-    const dryRun = await ask('POST', `/v1/routes/${encodeURIComponent(route.route)}/${verb}?dry_run=true`, 60000);
+    const dryRun = await ask('POST', `/v1/routes/${encodeURIComponent(route.route)}/${verb}?dry_run=true&${wishQuery(wishes)}`, 60000);
     if (!find('dialog').open) return;
     if (dryRun.result === 'unchanged') return dialogShows(title, [el('p', { className: 'result' }, `Nothing to do: ${route.route} is at the ${to} already.`)], null, 'Close');
     const closed = dryRun.result === 'failed' || dryRun.gates.some((gate) => !gate.ok);
-    const body = [flipPlan(route, verb, to), el('h3', {}, 'Gates'), gateList(dryRun.gates),
+    const again = (changed) => askFlip(route, verb, to, changed);
+    const body = [flipPlan(route, verb, to), wishBox(wishes, 'widen', 'Take over the topics of other routes that its transactions also write to', again),
+      wishBox(wishes, 'abort_open', 'Abort transactions that do not end in time; their owners are fenced and have to start anew', again),
+      el('h3', {}, 'Gates'), gateList(dryRun.gates),
       closed ? el('p', { className: 'result bad' }, dryRun.error || 'A gate is closed: the flip would be refused.') : null];
-    dialogShows(title, body, { label: verb === 'cutover' ? 'Cut over now' : 'Roll back now', disabled: closed, act: () => runFlip(route.route, verb) }, 'Cancel');
+    dialogShows(title, body, { label: verb === 'cutover' ? 'Cut over now' : 'Roll back now', disabled: closed, act: () => runFlip(route.route, verb, wishes) }, 'Cancel');
   } catch (error) {
     dialogShows(title, [el('p', { className: 'result bad' }, error.message)], null, 'Close');
   }
+}
+
+function transactionList(title, transactions) {
+  if (transactions.length === 0) return [];
+  const rows = transactions.map((t) => [t.transactional_id, t.producer_id, t.producer_epoch, t.state, t.client_id || '–', t.peer || '–', t.topics.join(', ')]);
+  return [el('h3', {}, title), el('div', { className: 'scroll' },
+    table([['Transactional id'], ['Producer', 'number'], ['Epoch', 'number'], ['State'], ['Client id'], ['Address'], ['Topics']], rows))];
 }
 
 function flipResult(report) {
@@ -300,12 +331,14 @@ function flipResult(report) {
   return [el('p', { className: good ? 'result good' : 'result bad', 'data-result': report.result }, `${good ? '✔' : '✘'} ${words[report.result] || report.result}`),
     report.steps.length > 0 ? stepper('', report.steps) : null,
     hold.count > 0 ? el('p', {}, `${plural(hold.count, 'request')} held: p50 ${hold.p50} ms, p99 ${hold.p99} ms, longest ${hold.max} ms`) : null,
+    report.added_topics.length > 0 ? el('p', {}, `Taken over from other routes: ${report.added_topics.join(', ')}`) : null,
+    ...transactionList('Aborted; their owners are fenced', report.aborted), ...transactionList('Open transactions', report.open_transactions),
     el('h3', {}, 'Gates'), gateList(report.gates),
     rows.length > 0 ? el('h3', {}, `Boundaries (${plural(report.partition_count, 'partition')})`) : null,
     rows.length > 0 ? el('div', { className: 'scroll' }, table([['Topic'], ['Partition', 'number'], ['Virtual offset', 'number'], ['Closed', 'number'], ['Opened', 'number']], rows)) : null];
 }
 
-async function runFlip(route, verb) {
+async function runFlip(route, verb, wishes) {
   const title = verb === 'cutover' ? `Cutting over ${route}` : `Rolling back ${route}`;
   const progress = el('div', {}, stepper(steps[0]));
   dialogShows(title, [progress], null, 'Close');
@@ -322,7 +355,7 @@ async function runFlip(route, verb) {
     }
   })();
   try {
-    const report = await ask('POST', `/v1/routes/${encodeURIComponent(route)}/${verb}`, 150000);
+    const report = await ask('POST', `/v1/routes/${encodeURIComponent(route)}/${verb}?${wishQuery(wishes)}`, 150000);
     dialogShows(verb === 'cutover' ? `Cutover of ${route}` : `Rollback of ${route}`, flipResult(report), null, 'Close');
   } catch (error) {
     dialogShows(title, [el('p', { className: 'result bad' }, `${error.message}. The status shows whether it happened.`)], null, 'Close');

@@ -29,6 +29,7 @@ FILES = [
     "exactly_once",
     "transactions",
     "fencing",
+    "couplings",
     "streams",
     "collision",
 ]

@@ -107,6 +107,35 @@ TEST_F(AdminApiTest, a_dry_run_is_a_dry_run) {
   EXPECT_THAT(fake.calls, ElementsAre("flip orders target dry_run", "flip orders source dry_run"));
 }
 
+TEST_F(AdminApiTest, what_a_flip_may_do_besides) {
+  ask("POST", "/v1/routes/orders/cutover?widen=true&dry_run=true");
+  ask("POST", "/v1/routes/orders/cutover?abort_open=true&widen=false&dry_run=true");
+  EXPECT_THAT(fake.calls, ElementsAre("flip orders target dry_run widen", "flip orders target dry_run abort_open"));
+  EXPECT_EQ(ask("POST", "/v1/routes/orders/cutover?widen=yes").status, 400);
+  EXPECT_EQ(fake.calls.size(), 2u);
+}
+
+TEST_F(AdminApiTest, couplings_are_shown_with_their_route) {
+  const json::value route = get("/v1/routes/orders");
+  EXPECT_EQ(route.at("coupling_count"), 2);
+  EXPECT_EQ(route.at("couplings").at(0).at("transactional_id"), "billing-1");
+  EXPECT_EQ(route.at("couplings").at(0).at("torn"), true);
+  EXPECT_EQ(route.at("couplings").at(0).at("groups").at(0), "billing");
+}
+
+TEST_F(AdminApiTest, a_transaction_is_aborted_by_its_id) {
+  const AdminResponse aborted = ask("POST", "/v1/transactions/a%2Fb%20c/abort");
+  EXPECT_EQ(aborted.status, 200);
+  EXPECT_EQ(json::parse(aborted.body).at("transaction").at("client_id"), "orders-app");
+  EXPECT_THAT(fake.calls, ElementsAre("abort a/b c"));
+  EXPECT_EQ(ask("GET", "/v1/transactions/x/abort").status, 405);
+  EXPECT_EQ(ask("POST", "/v1/transactions//abort").status, 400);
+  EXPECT_EQ(ask("POST", "/v1/transactions/x/abort?force=true").status, 400);
+  EXPECT_EQ(ask("POST", "/v1/transactions/x").status, 404);
+  fake.change_error = "none open";
+  EXPECT_EQ(ask("POST", "/v1/transactions/x/abort").status, 409);
+}
+
 TEST_F(AdminApiTest, what_may_have_meant_a_dry_run_never_flips) {
   for (const char* target : {"?dryrun=true", "?dry_run=yes", "?dry_run", "?dry-run=true", "?DRY_RUN=true",
                              "?dry_run=true&dry_run=false", "?dry_run=%zz", "?dry_run=true&x=1"}) {

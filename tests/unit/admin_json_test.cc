@@ -60,7 +60,7 @@ TEST(AdminJson, a_flip_report_whole) {
   EXPECT_EQ(json::parse(to_text(flip_json(report, true))),
             json::parse(R"({"route":"r","result":"failed","direction":"rollback",
     "generation":4,"gates":[{"name":"g","ok":false,"detail":"why"}],"steps":[{"name":"fence","ms":1.5}],
-    "hold_ms":{"count":1,"p50":5,"p99":5,"max":5},"partition_count":1,"error":"bad \uFFFD","partitions":[{"topic":"t","partition":2,
+    "hold_ms":{"count":1,"p50":5,"p99":5,"max":5},"partition_count":1,"added_topics":[],"open_transactions":[],"aborted":[],"error":"bad \uFFFD","partitions":[{"topic":"t","partition":2,
     "virtual_boundary":30,"from":{"cluster":"target","end_offset":20},"to":{"cluster":"source","start_offset":10}}]})"));
   EXPECT_FALSE(flip_json(report, false).contains("partitions"));
 }

@@ -491,7 +491,7 @@ TEST(Controller, NoTopicLeavesARouteThatIsBetweenAFlipsTwoRecords) {
   const auto before = world.control[index_of(target)];
   auto report = std::make_shared<std::optional<FlipReport>>();
   world.controller->flip(
-      "first", target, false, [report](FlipReport done) { *report = done; }, world.now);
+      "first", target, {}, [report](FlipReport done) { *report = done; }, world.now);
   world.run(500);
   ASSERT_TRUE(*report);
   ASSERT_EQ((*report)->result, "done") << (*report)->error;

@@ -99,7 +99,8 @@ def check_description(address):
                                  ("get", "/v1/routes", "/v1/routes"), ("get", "/v1/routes/{route}", "/v1/routes/orders"),
                                  ("get", "/readyz", "/readyz"), ("get", "/healthz", "/healthz"),
                                  ("post", "/v1/routes/{route}/cutover", "/v1/routes/orders/cutover?dry_run=true"),
-                                 ("post", "/v1/routes/{route}/rollback", "/v1/routes/orders/rollback?dry_run=true")]:
+                                 ("post", "/v1/routes/{route}/rollback", "/v1/routes/orders/rollback?dry_run=true"),
+                                 ("post", "/v1/transactions/{transactional_id}/abort", "/v1/transactions/shop/abort")]:
         schema = api["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
         answer = json.loads(ask(address, method.upper(), target)[1])
         jsonschema.validate(answer, nullable({**schema, "components": api["components"]}))
