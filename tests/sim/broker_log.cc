@@ -87,6 +87,7 @@ Offset PartitionLog::batch_start_at_or_below(Offset offset) const {
 
 std::size_t PartitionLog::readable(Offset from, Offset upto, std::size_t max_bytes, bool at_least_one) const {
   std::size_t total = 0;
+  if (from >= upto) return total;
   for (auto at = holding(from); at != batches_.end() && at->header.last_offset() < upto; ++at) {
     bool first = total == 0;
     total += at->bytes.size();

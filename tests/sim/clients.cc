@@ -161,8 +161,8 @@ void Client::cap(ApiKey api, Version highest) {
 Client::Version Client::version(ApiKey api, Version lowest, Version highest) {
   const auto found = announced_.find(api);
   if (found == announced_.end()) {
-    world_.checks.violated(name_ + ": ApiVersions leaves out API " + std::to_string(static_cast<int>(api)) + " of " +
-                           std::to_string(announced_.size()));
+    world_.checks.violated("answer: " + name_ + ": ApiVersions leaves out API " +
+                           std::to_string(static_cast<int>(api)) + " of " + std::to_string(announced_.size()));
     return lowest;
   }
   const Version low = std::max(lowest, found->second.first), high = std::min(highest, found->second.last);

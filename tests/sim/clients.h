@@ -21,6 +21,7 @@ struct ClientWorld {
   std::uint64_t next_connection = 1;
   std::vector<Place> places;
   std::function<void(const std::string&)> log;
+  bool calm = false;  // no fault happens: what a flip needs is not the clients' to repeat
 };
 
 // One connection: requests go out in order, and their answers must come back in that order, one each.

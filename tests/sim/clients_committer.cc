@@ -42,7 +42,8 @@ class Committer : public Client {
         connection(bootstrap), version(ApiKey::FindCoordinator, 0, 3), ask, [this](auto answer) {
           if (!answer || (answer->error_code != 0 && retriable(answer->error_code))) return again();
           if (answer->error_code != 0)
-            return world_.checks.violated(name_ + ": FindCoordinator error " + std::to_string(answer->error_code));
+            return world_.checks.violated("error surfaced: " + name_ + ": FindCoordinator error " +
+                                          std::to_string(answer->error_code));
           coordinator_ = answer->node_id;
           next();
         });
@@ -87,10 +88,10 @@ class Committer : public Client {
         return again();
       }
       if (answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1)
-        return world_.checks.violated(name_ + ": malformed OffsetCommit answer");
+        return world_.checks.violated("answer: " + name_ + ": malformed OffsetCommit answer");
       const std::int16_t error = answer->topics[0].partitions[0].error_code;
       if (error != 0 && !retriable(error))
-        return world_.checks.violated(name_ + ": OffsetCommit error " + std::to_string(error));
+        return world_.checks.violated("error surfaced: " + name_ + ": OffsetCommit error " + std::to_string(error));
       if (error != 0) {
         in_doubt_[place].insert(wanted);
         return again();
@@ -128,7 +129,7 @@ class Committer : public Client {
                          answer->groups[0].topics[0].partitions.size() == 1;
         if (one) return judge(place, answer->groups[0].topics[0].partitions[0]);
       }
-      world_.checks.violated(name_ + ": malformed OffsetFetch answer of version " + std::to_string(at));
+      world_.checks.violated("answer: " + name_ + ": malformed OffsetFetch answer of version " + std::to_string(at));
     });
   }
 
@@ -136,7 +137,8 @@ class Committer : public Client {
   void judge(const Place& place, const Row& row) {
     if (row.error_code != 0) {
       if (retriable(row.error_code)) return again();
-      return world_.checks.violated(name_ + ": OffsetFetch error " + std::to_string(row.error_code));
+      return world_.checks.violated("error surfaced: " + name_ + ": OffsetFetch error " +
+                                    std::to_string(row.error_code));
     }
     const Committed read{row.committed_offset, row.metadata.value_or("")};
     const auto& possible = possible_[place];

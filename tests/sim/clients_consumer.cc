@@ -176,7 +176,8 @@ class Consumer : public Client {
     if (answer.error_code != 0) {
       // The arithmetic is right here: no other word about a session is true.
       if (!incremental || answer.error_code != not_found) {
-        world_.checks.violated(name_ + ": Fetch answered as a whole with error " + std::to_string(answer.error_code));
+        world_.checks.violated("error surfaced: " + name_ + ": Fetch answered as a whole with error " +
+                               std::to_string(answer.error_code));
       }
       session.begin_anew();
       return false;
@@ -205,14 +206,14 @@ class Consumer : public Client {
       for (const auto& row : topic.partitions) {
         ++count;
         if (name && session.places.contains({*name, row.partition_index})) continue;
-        world_.checks.violated(name_ + ": Fetch answer about a partition that is not in its session");
+        world_.checks.violated("answer: " + name_ + ": Fetch answer about a partition that is not in its session");
         return false;
       }
     }
     if (incremental && answer.session_id != 0 && answer.session_id != session.id)
-      world_.checks.violated(name_ + ": an incremental Fetch answer of another session");
+      world_.checks.violated("answer: " + name_ + ": an incremental Fetch answer of another session");
     if (incremental || count == session.places.size()) return true;
-    world_.checks.violated(name_ + ": a full Fetch answer leaves partitions out");
+    world_.checks.violated("answer: " + name_ + ": a full Fetch answer leaves partitions out");
     return false;
   }
 
@@ -233,7 +234,7 @@ class Consumer : public Client {
     if (row.error_code == out_of_range) return start_anew(place, from);
     if (row.error_code != 0) {
       if (!retriable(row.error_code)) {
-        world_.checks.violated(name_ + ": fetch of " + to_string(place) + " answered with error " +
+        world_.checks.violated("error surfaced: " + name_ + ": fetch of " + to_string(place) + " answered with error " +
                                std::to_string(row.error_code));
       }
       positions_[place].waiting = true;
@@ -281,7 +282,7 @@ class Consumer : public Client {
   void start_anew(const Place& place, const std::shared_ptr<ClientConnection>& from) {
     Position& position = positions_[place];
     if (position.at >= world_.checks.virtual_start(place)) {
-      world_.checks.violated(name_ + ": " + to_string(place) + " offset " + std::to_string(position.at) +
+      world_.checks.violated("1: " + name_ + ": " + to_string(place) + " offset " + std::to_string(position.at) +
                              " answered as out of range, what is left starts at " +
                              std::to_string(world_.checks.virtual_start(place)));
     }

@@ -224,7 +224,8 @@ class Producer : public Client {
   void take(const std::vector<std::pair<Place, std::uint64_t>>& sent, const ProduceResponse* answer) {
     for (const auto& [place, id] : sent) {
       const auto* row = answer ? row_of(*answer, place) : nullptr;
-      if (answer && !row) world_.checks.violated(name_ + ": " + to_string(place) + " is missing in the Produce answer");
+      if (answer && !row)
+        world_.checks.violated("answer: " + name_ + ": " + to_string(place) + " is missing in the Produce answer");
       settle(place, id, row);
     }
     if (answer) return pump();
@@ -264,14 +265,19 @@ class Producer : public Client {
     // Behind one that is under way or comes again, a batch out of order is tried again; at the head it is a loss.
     const bool head = batch == batches.begin();
     if (row && !retriable(row->error_code) && !(row->error_code == out_of_order && !head)) {
-      world_.checks.violated(name_ + ": " + batch->values.front() + " was refused for good with error " +
-                             std::to_string(row->error_code));
+      world_.checks.violated("error surfaced: " + name_ + ": " + batch->values.front() +
+                             " was refused for good with error " + std::to_string(row->error_code));
       batches.erase(batch);
       return;
     }
     if (world_.log)
       world_.log(name_ + " will send again " + batch->values.front() + " after " +
                  (row ? std::to_string(row->error_code) : "no answer"));
+    if (world_.calm) {
+      world_.checks.violated("error surfaced: " + name_ + " has to send " + batch->values.front() +
+                             " again without any fault, after " +
+                             (row ? "error " + std::to_string(row->error_code) : "the connection's end"));
+    }
     queue.waiting = true;
     refresh(backoff);
   }

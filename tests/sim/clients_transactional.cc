@@ -231,26 +231,25 @@ void TransactionalClient::add_partitions() {
     topics.back().partitions.push_back(place.partition);
   }
   const std::set<Place> asked = adding_;
-  ask<AddPartitionsToTxnResponse>(coordinator_, version(ApiKey::AddPartitionsToTxn, 0, 3), request,
-                                  [this, asked](const auto& answer) {
-                                    std::int16_t error = 0;
-                                    std::size_t rows = 0;
-                                    for (const auto& topic : answer.results_by_topic_v3_and_below) {
-                                      for (const auto& row : topic.results_by_partition) {
-                                        ++rows;
-                                        if (row.partition_error_code != 0) error = row.partition_error_code;
-                                      }
-                                    }
-                                    if (rows != asked.size())
-                                      world_.checks.violated(name_ + ": malformed AddPartitionsToTxn answer");
-                                    const Outcome outcome = judge("AddPartitionsToTxn", error);
-                                    if (outcome == Outcome::find_again) coordinator_ = bootstrap;
-                                    if (outcome != Outcome::done) return;
-                                    begun_at_coordinator_ = true;
-                                    added_.insert(asked.begin(), asked.end());
-                                    for (const Place& place : asked) adding_.erase(place);
-                                    step();
-                                  });
+  ask<AddPartitionsToTxnResponse>(
+      coordinator_, version(ApiKey::AddPartitionsToTxn, 0, 3), request, [this, asked](const auto& answer) {
+        std::int16_t error = 0;
+        std::size_t rows = 0;
+        for (const auto& topic : answer.results_by_topic_v3_and_below) {
+          for (const auto& row : topic.results_by_partition) {
+            ++rows;
+            if (row.partition_error_code != 0) error = row.partition_error_code;
+          }
+        }
+        if (rows != asked.size()) world_.checks.violated("answer: " + name_ + ": malformed AddPartitionsToTxn answer");
+        const Outcome outcome = judge("AddPartitionsToTxn", error);
+        if (outcome == Outcome::find_again) coordinator_ = bootstrap;
+        if (outcome != Outcome::done) return;
+        begun_at_coordinator_ = true;
+        added_.insert(asked.begin(), asked.end());
+        for (const Place& place : asked) adding_.erase(place);
+        step();
+      });
 }
 
 void TransactionalClient::add_offsets() {
@@ -299,7 +298,7 @@ void TransactionalClient::send_positions() {
         if (row.error_code != 0) error = row.error_code;
       }
     }
-    if (rows != count) world_.checks.violated(name_ + ": malformed TxnOffsetCommit answer");
+    if (rows != count) world_.checks.violated("answer: " + name_ + ": malformed TxnOffsetCommit answer");
     if (membership_ && is_one_of(error, {ErrorCode::ILLEGAL_GENERATION, ErrorCode::UNKNOWN_MEMBER_ID})) {
       abort_for("TxnOffsetCommit error " + std::to_string(error));
       rejoin();
@@ -332,7 +331,7 @@ void TransactionalClient::end_transaction() {
     if (zombie) world_.checks.violated("zombie: " + name_ + " ended a transaction after its successor had begun");
     if (at >= 5) {
       const bool grows = answer.producer_id != id_ || answer.producer_epoch > epoch_;
-      if (!grows) world_.checks.violated(name_ + ": EndTxn did not raise the epoch" + describe());
+      if (!grows) world_.checks.violated("answer: " + name_ + ": EndTxn did not raise the epoch" + describe());
       id_ = answer.producer_id;
       epoch_ = answer.producer_epoch;
       world_.checks.transactions().shown_id(options_.transactional_id, id_);

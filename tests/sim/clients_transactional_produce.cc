@@ -101,7 +101,8 @@ void TransactionalClient::send(const std::shared_ptr<ClientConnection>& to,
     if (dead()) return;
     for (const auto& [place, id] : sent) {
       const auto* found = answer ? row_of(*answer, place) : nullptr;
-      if (answer && !found) world_.checks.violated(name_ + ": " + to_string(place) + " is missing in a Produce answer");
+      if (answer && !found)
+        world_.checks.violated("answer: " + name_ + ": " + to_string(place) + " is missing in a Produce answer");
       settle(place, id, found);
       if (dead()) return;
     }

@@ -112,7 +112,8 @@ class Transformer : public MemberClient {
         return again();
       }
       if (at < 8) return take_positions(answer->error_code, answer->topics);
-      if (answer->groups.size() != 1) return world_.checks.violated(name_ + ": malformed OffsetFetch answer");
+      if (answer->groups.size() != 1)
+        return world_.checks.violated("answer: " + name_ + ": malformed OffsetFetch answer");
       take_positions(answer->groups[0].error_code, answer->groups[0].topics);
     });
   }

@@ -52,6 +52,7 @@ struct ClusterOptions {
   std::int64_t max_transaction_timeout_ms = 900000;
   std::int64_t transaction_marker_delay_ms = 0;  // at most that long after EndTxn was answered, for each partition
   std::int64_t coordinator_load_ms = 0;          // at most, where transactions move to another coordinator
+  bool leaders_lose_tails = false;               // what followers lack is lost when another leads
 };
 
 // What a broker sends to one connection. Per connection in request order; `close` means that the broker hangs up.

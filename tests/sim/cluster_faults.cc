@@ -8,7 +8,17 @@ namespace crossover::sim {
 
 namespace {
 
+// Who takes over has what all followers have: what lay beyond that on the old leader is gone. Not where retention has
+// taken records: brokers keep the state of their producers elsewhere, here it is made anew from the log.
+void lose_tail(ClusterState& state, Partition& partition) {
+  if (!state.options.leaders_lose_tails || partition.log.start() > 0 || partition.log.end() <= partition.high_watermark)
+    return;
+  partition.log.truncate(partition.high_watermark);
+  partition.producers.rebuild(partition.log, state.now_ms);
+}
+
 void elect(ClusterState& state, Partition& partition) {
+  lose_tail(state, partition);
   std::vector<NodeId> candidates = state.in_sync(partition);
   state.become_leader(partition, candidates.empty() ? -1 : candidates.front());
 }
@@ -125,6 +135,7 @@ bool Cluster::move_leader(const std::string& topic, PartitionIndex index, NodeId
   if (partition == nullptr || state_->broker(node) == nullptr) return false;
   auto& replicas = partition->replicas;
   if (std::find(replicas.begin(), replicas.end(), node) == replicas.end()) return false;
+  if (node != partition->leader) lose_tail(*state_, *partition);
   state_->become_leader(*partition, node);
   state_->settle();
   return true;

@@ -22,7 +22,8 @@ struct Place {
 std::string to_string(const Place&);
 
 // What a producer promises its user.
-enum class Delivery { transactional, idempotent, acknowledged, unacknowledged };
+// Unreplicated: acknowledged by a leader (acks=1) whose successor need not have it.
+enum class Delivery { transactional, idempotent, acknowledged, unreplicated, unacknowledged };
 
 class Invariants {
  public:

@@ -23,7 +23,7 @@ void TransactionChecks::initialised(const std::string& id, int instance, Produce
 void TransactionChecks::shown_id(const std::string& owner, ProducerId producer) {
   const auto [at, fresh] = owners_.try_emplace(producer, owner);
   if (at->second != owner)
-    violated_("producer id " + std::to_string(producer) + " belongs to " + at->second + " and to " + owner);
+    violated_("producer id: " + std::to_string(producer) + " belongs to " + at->second + " and to " + owner);
 }
 
 bool TransactionChecks::has_successor(const std::string& id, int instance) const {

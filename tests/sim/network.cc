@@ -62,12 +62,24 @@ void Pipe::deliver() {
     chunks_.push_front({-1, events_.now() + random_.below(2 * one_ms), chunk.data.substr(cut_at), false});
     chunk.data.resize(cut_at);
   }
-  schedule();
-  if (chunk.end) {
-    if (const auto act = on_close) act();
-  } else if (const auto act = on_bytes) {
-    act(chunk.data);
+  const bool ends = chunk.end || (bytes_left_ && chunk.data.size() >= *bytes_left_);
+  if (bytes_left_) {
+    chunk.data.resize(std::min(chunk.data.size(), *bytes_left_));
+    *bytes_left_ -= chunk.data.size();
   }
+  const auto arrived = on_bytes;
+  const auto closed = on_close;
+  if (ends) {
+    cut();
+  } else {
+    schedule();
+  }
+  if (arrived && !chunk.data.empty()) arrived(chunk.data);
+  if (ends && closed) closed();
+}
+
+std::size_t some_bytes(Random& random) {
+  return static_cast<std::size_t>(random.below(random.one_in(2) ? 40 : 2'000));
 }
 
 void BrokerConnection::send(BytesView data) {
@@ -127,7 +139,8 @@ void ClusterNet::opened(const std::shared_ptr<BrokerConnection>& connection, Nod
     while (auto frame = self->input_.next()) cluster.request(id, *frame, events_.now_ms());
     pump();
   };
-  connection->up_->on_close = [this, id] {
+  connection->up_->on_close = [this, id, weak] {
+    if (const auto self = weak.lock()) self->down_->close();
     cluster.disconnect(id);
     connections_.erase(id);
     pump();
@@ -186,6 +199,12 @@ void ClusterNet::reset_some_connection() {
     connections_.erase(id);
     pump();
   }
+}
+
+void ClusterNet::cut_some_connection() {
+  if (connections_.empty()) return;
+  const auto connection = random_.pick(connections_).second;
+  (random_.one_in(2) ? connection->up_ : connection->down_)->cut_after(some_bytes(random_));
 }
 
 }  // namespace crossover::sim

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "protocol/frame.h"
@@ -23,6 +24,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   void send(BytesView data);
   void close();  // what was sent before arrives first
   void cut();    // the receiver is gone: nothing arrives any more
+  // Ends after that many more bytes, wherever in a request or an answer that is; the receiver hears of the end.
+  void cut_after(std::size_t bytes) { bytes_left_ = bytes; }
   void pause(bool paused);
   bool idle() const { return chunks_.empty(); }  // all that was sent has arrived
   void stall(Micros time);                       // what is under way takes that much longer
@@ -41,8 +44,12 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   Random& random_;
   Micros slowness_;  // of this connection
   std::deque<Chunk> chunks_;
+  std::optional<std::size_t> bytes_left_;
   bool scheduled_ = false, paused_ = false, cut_ = false, closed_ = false;
 };
+
+// How far into what passes next a connection is cut: often within the first bytes of a frame.
+std::size_t some_bytes(Random& random);
 
 class ClusterNet;
 
@@ -80,6 +87,8 @@ class ClusterNet {
   // To be called after anything was done to the cluster: sends what it has to say.
   void pump();
   void reset_some_connection();
+  // One direction of a connection ends at some byte of what passes next.
+  void cut_some_connection();
 
  private:
   friend class BrokerConnection;

@@ -25,6 +25,7 @@ class World {
         checks_(events_, nets(), topics()),
         clients_world_{events_, random_, checks_, [this](int port) { return dial(port); }, 1, {}, {}} {
     if (verbose_) clients_world_.log = [this](const std::string& line) { log(line); };
+    clients_world_.calm = plan_.calm();
     if (direct_) checks_.without_proxy();
   }
 
@@ -130,6 +131,7 @@ class World {
       ProducerOptions options;
       options.delivery = Delivery::acknowledged;
       options.acks = random_.one_in(2) ? 1 : -1;
+      if (options.acks == 1 && plan_.lost_tails) options.delivery = Delivery::unreplicated;
       options.in_flight = 1;
       options.follows_at_once = random_.one_in(2);
       options.places = some_places();
@@ -160,9 +162,10 @@ class World {
   void start_proxy() {
     ++verdict_.proxies;
     dying_ = false;
-    ProxySurroundings around{events_, random_, nets(), topics(), {}, {}};
+    ProxySurroundings around{events_, random_, nets(), topics(), {}, {}, plan_.calm()};
     if (verbose_) around.log = [this](const std::string& line) { log("proxy: " + line); };
     around.passed = [this](std::string_view step) {
+      if (!quiet_) disturb(step);
       if (quiet_ || !plan_.deaths_in_flips || dying_ || !random_.one_in(10)) return;
       log("the proxy dies at " + std::string(step));
       kill_proxy();
@@ -214,10 +217,24 @@ class World {
           for (const auto& gate : report.gates) {
             if (!gate.ok) log("  gate " + gate.name + ": " + gate.detail);
           }
+          if (report.result == "failed") judge_failure(report);
           if (report.result == "done") ++verdict_.flips_done;
           if (report.result == "failed") ++verdict_.flips_failed;
         },
         events_.now_ms());
+  }
+
+  // Without a fault a flip is refused only for what no proxy could carry over.
+  void judge_failure(const proxy::FlipReport& report) {
+    if (!plan_.calm() || quiet_) return;
+    const Cluster& from = (report.direction == "cutover" ? source_ : target_).cluster;
+    std::string why = report.error;
+    for (const auto& gate : report.gates) {
+      if (gate.ok) continue;
+      if (gate.name == "transactions" && from.options().release == KafkaRelease::v2_8) return;
+      why += ", " + gate.name + ": " + gate.detail;
+    }
+    checks_.violated("7: a flip failed without any fault: " + why);
   }
 
   // --- faults ---
@@ -234,18 +251,14 @@ class World {
     ClusterNet& net = random_.one_in(2) ? source_ : target_;
     const std::string where = &net == &source_ ? "source" : "target";
     const Place& place = random_.pick(places_);
-    switch (random_.below(13)) {
+    switch (random_.below(15)) {
       case 0:
         if (plan_.broker_stops) bounce_broker(net, where);
         return;
       case 1:
         if (!plan_.leader_moves) return;
-        if (const auto up = net.cluster.brokers(); !up.empty()) {
-          const NodeId to = up[static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(up.size())))];
-          log("leader of " + to_string(place) + " on " + where + " moves to " + std::to_string(to));
-          net.cluster.move_leader(place.topic, place.partition, to);
-          net.pump();
-        }
+        log("the leader of " + to_string(place) + " on " + where + " moves");
+        move_leader(net, place);
         return;
       case 2:
         if (plan_.resets) net.reset_some_connection();
@@ -289,6 +302,10 @@ class World {
         net.cluster.compact(place.topic, place.partition);
         net.pump();
         return;
+      case 13:
+      case 14:
+        if (plan_.cuts) cut_a_connection();
+        return;
       case 10:
         if (plan_.strangers) break;
         return;
@@ -298,6 +315,25 @@ class World {
     if (checks_.generation() == 0 || flip_running_) return;
     log("a stranger writes to " + to_string(place) + " past the proxy");
     write_past_the_proxy(const_cast<ClusterNet&>(away), place);
+  }
+
+  // What makes a flip hard: cut connections at any step, batches whose answers are lost right before the fence, a first
+  // batch on the new segment that is refused.
+  void disturb(std::string_view step) {
+    if (plan_.cuts && random_.one_in(3)) cut_a_connection();
+    const Side home = checks_.home_of(places_[0].topic);
+    ClusterNet& net = home == Side::source ? source_ : target_;
+    const int count = static_cast<int>(random_.between(1, 3));
+    if (plan_.lost_answers && (step == "prepare" || step == "brake") && random_.one_in(2))
+      net.cluster.lose_answers(count, ApiKey::Produce);
+    if (plan_.errors && step == "open" && random_.one_in(2))
+      net.cluster.fail_next(count, ApiKey::Produce, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+  }
+
+  // Of a client, or of the proxy to a broker.
+  void cut_a_connection() {
+    if (proxy_ && !dying_ && random_.one_in(2)) return proxy_->cut_some_client();
+    (random_.one_in(2) ? source_ : target_).cut_some_connection();
   }
 
   void bounce_broker(ClusterNet& net, const std::string& where) {
@@ -327,10 +363,19 @@ class World {
     });
   }
 
+  void move_leader(ClusterNet& net, const Place& place) {
+    const auto up = net.cluster.brokers();
+    if (up.empty()) return;
+    net.cluster.move_leader(place.topic, place.partition,
+                            up[static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(up.size())))]);
+    net.pump();
+  }
+
   void let_lag(ClusterNet& net, const Place& place) {
     net.cluster.set_high_watermark_lag(place.topic, place.partition, random_.between(1, 20));
     net.pump();
-    events_.after(random_.between(1, 800) * one_ms, [&net, place] {
+    events_.after(random_.between(1, 800) * one_ms, [this, &net, place] {
+      if (plan_.lost_tails && random_.one_in(2)) move_leader(net, place);
       net.cluster.set_high_watermark_lag(place.topic, place.partition, 0);
       net.pump();
     });

@@ -32,11 +32,14 @@ struct Plan {
     outages = chance(5);
     compaction = chance(4);
     transactions = random.one_in(3) || with_transactions;
+    cuts = chance(2);
+    lost_tails = lags && !compaction && random.one_in(2);
   }
   int partitions, topics;
   Micros duration, flip_pause, fault_pause;
   bool broker_stops, leader_moves, resets, lags, restarts, deaths_in_flips, control_outages, lost_answers, errors,
-      retention, strangers, outages, compaction, transactions;
+      retention, strangers, outages, compaction, transactions, cuts, lost_tails;
+  bool calm() const { return fault_pause == 0; }
 };
 
 inline ClusterOptions cluster_options(Side side, std::uint64_t seed, const Plan& plan, Random& random) {
@@ -52,6 +55,7 @@ inline ClusterOptions cluster_options(Side side, std::uint64_t seed, const Plan&
   options.first_producer_id = 0;
   constexpr KafkaRelease releases[] = {KafkaRelease::v2_8, KafkaRelease::v3_9, KafkaRelease::v4_4, KafkaRelease::v4_4};
   options.release = releases[random.below(4)];
+  options.leaders_lose_tails = plan.lost_tails;
   if (!plan.transactions) return options;
   options.transaction_version = static_cast<std::int16_t>(random.between(1, 2));
   options.transaction_marker_delay_ms = random.one_in(3) ? 0 : random.between(1, 60);

@@ -47,6 +47,7 @@ class ProxyProcess::Connection : public proxy::SessionIo {
     client_.to_client->close();
     client_closed();
   }
+  void cut(Random& random) { (random.one_in(2) ? client_.to_proxy : client_.to_client)->cut_after(some_bytes(random)); }
 
  private:
   Millis now() const { return process_.around_.events.now_ms(); }
@@ -87,7 +88,10 @@ ProxyProcess::Connection::Connection(ProxyProcess& process, std::size_t worker, 
     session_->on_client_bytes(data, now());
     settle();
   };
-  client_.to_proxy->on_close = [this] { client_closed(); };
+  client_.to_proxy->on_close = [this] {
+    client_.to_client->close();
+    client_closed();
+  };
 }
 
 ProxyProcess::Connection::~Connection() {
@@ -290,6 +294,7 @@ class ProxyProcess::Io : public proxy::ControllerIo {
 ProxyProcess::ProxyProcess(ProxySurroundings around, std::uint64_t generation)
     : around_(std::move(around)), generation_(generation), io_(std::make_unique<Io>(*this)) {
   const auto count = static_cast<std::size_t>(around_.random.between(1, 3));
+  if (around_.random.one_in(2)) late_when_dead_ = around_.random.between(1, 1'000) * one_ms;
   states_.resize(count);
   for (std::size_t i = 0; i < count; ++i) workers_.push_back(std::make_unique<Worker>(around_.events, around_.random));
   proxy::ControllerOptions options;
@@ -365,6 +370,11 @@ std::optional<ClientEnd> ProxyProcess::accept(int port) {
 void ProxyProcess::reset_some_client() {
   Worker& worker = *around_.random.pick(workers_);
   if (!worker.connections.empty()) around_.random.pick(worker.connections).second->reset();
+}
+
+void ProxyProcess::cut_some_client() {
+  Worker& worker = *around_.random.pick(workers_);
+  if (!worker.connections.empty()) around_.random.pick(worker.connections).second->cut(around_.random);
 }
 
 std::int64_t ProxyProcess::held() const {
@@ -501,14 +511,18 @@ void ProxyProcess::append(proxy::CallId id, Side side, Bytes record) {
     topic->records.push_back(record);
     topic->changed();
   };
+  // What a process had under way when it died may arrive after its successor has read the topic to its end.
+  const auto arrive = [write, &events, late = late_when_dead_, alive = std::weak_ptr<bool>(alive_)] {
+    alive.expired() && late > 0 ? events.after(late, write) : write();
+  };
   Micros arrival = around_.random.between(200, 3'000);
-  const bool fails = !topic->available || around_.random.one_in(25);
+  const bool fails = !topic->available || (!around_.calm && around_.random.one_in(25));
   if (!fails) {
     // An idempotent producer: what it sent later does not arrive before.
     Micros& last = last_arrival_[proxy::index_of(side)];
     arrival = std::max(arrival, last - events.now() + 1);
     last = events.now() + arrival;
-    events.after(arrival, write);
+    events.after(arrival, arrive);
     events.after(arrival + around_.random.between(100, 2'000), answer(true));
     return;
   }

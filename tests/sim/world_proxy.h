@@ -41,6 +41,7 @@ struct ProxySurroundings {
   std::array<ControlTopic*, 2> topics;
   std::function<void(const std::string& line)> log;  // may be empty
   std::function<void(std::string_view step)> passed;
+  bool calm = false;  // no fault happens
 };
 
 class ProxyProcess : public std::enable_shared_from_this<ProxyProcess> {
@@ -55,6 +56,7 @@ class ProxyProcess : public std::enable_shared_from_this<ProxyProcess> {
   // nullopt: refused.
   std::optional<ClientEnd> accept(int port);
   void reset_some_client();
+  void cut_some_client();  // at some byte of what passes next
   // Sends effects nowhere from now on: the process dies inside the present event.
   void freeze() { frozen_ = true; }
 
@@ -105,6 +107,7 @@ class ProxyProcess : public std::enable_shared_from_this<ProxyProcess> {
   };
   std::array<Reader, 2> readers_;
   std::array<Micros, 2> last_arrival_{};  // of control records, by side
+  Micros late_when_dead_ = 0;             // how much later they come when this process is dead by then
   std::map<std::pair<Side, NodeId>, std::shared_ptr<OwnLink>> links_;
 };
 
