@@ -38,6 +38,7 @@ struct Item {
   Segment segment;
   Destination to{};
   BatchHeader batch;
+  bool duplicate = false;           // of what lies before the boundary: answered here, its producer not known there
   bool has_producer = false;        // one whose batches are judged here: idempotent, or a transactional id that moved
   ProducerName wire;                // what stands in the batch on the cluster
   std::int32_t sequences_from = 0;  // of a transactional id that moved: the client's sequence that is 0 there
@@ -374,7 +375,7 @@ void note_verdict(SessionCore& core, const Item& item, ErrorCode error) {
   if (core.refused_first.size() >= limit) core.refused_first.clear();
   const auto refused = core.refused_first.find(any_generation);
   if (error == ErrorCode::NONE) {
-    if (item.segment.generation > 0) core.established.insert(key);
+    if (item.segment.generation > 0 && !item.duplicate) core.established.insert(key);
     core.missing_since.erase(key);
     if (refused != core.refused_first.end() && at_or_before(refused->second, item.batch.last_sequence()))
       core.refused_first.erase(refused);
@@ -585,6 +586,7 @@ Task<> answer_duplicate(SessionCore& core, Request& request, Item& item, Produce
   }
   item.answer = refused(item.data->index, offset ? ErrorCode::NONE : ErrorCode::NOT_LEADER_OR_FOLLOWER);
   item.answer->base_offset = offset.value_or(-1);
+  item.duplicate = offset.has_value();
 }
 
 // Settles what is known of each idempotent batch on a segment that a flip opened.

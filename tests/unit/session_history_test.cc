@@ -144,15 +144,18 @@ TEST_F(ScanScript, AScanThatIsRefusedIsTriedAgain) {
 
 // A retry of the last batch before the boundary: where it landed is looked up in the closed segment.
 struct LandedScript : HistoryScript {
-  Reached retry() {
-    begin(world(on_target(), on_target()));
+  void produce(std::int32_t sequence) {
     ProduceRequest request;
     request.acks = -1;
     request.timeout_ms = 1'000;
     request.topic_data.emplace_back().name = "orders";
     request.topic_data[0].partition_data.emplace_back().records =
-        Records(frames.emplace_back(build_batch({{10, "k", "v"}}, retrying, 2, 9)));
+        Records(frames.emplace_back(build_batch({{10, "k", "v"}}, retrying, 2, sequence)));
     ask(ApiKey::Produce, produce_version, request);
+  }
+  Reached retry() {
+    begin(world(on_target(), on_target()));
+    produce(9);
     DescribeProducersResponse nobody;
     nobody.topics.emplace_back().partitions.emplace_back();
     answer(at_broker(target).value(), nobody);
@@ -180,6 +183,17 @@ TEST_F(LandedScript, ADuplicateThatIsGoneHasNoOffset) {
   ASSERT_TRUE(got);
   EXPECT_EQ(got->error_code, 0);
   EXPECT_EQ(got->base_offset, -1);
+}
+
+// Its producer is still unknown to the new home's leader, which would take any batch for the first.
+TEST_F(LandedScript, AnAnsweredDuplicateLetsNoLaterBatchGoFirst) {
+  const Reached asked = retry();
+  answer_fetch(asked, shown(100, 100));
+  ASSERT_TRUE(next_produced());
+  produce(12);
+  const auto sent = at_broker(target);
+  ASSERT_TRUE(sent);
+  EXPECT_EQ(sent->api, ApiKey::DescribeProducers) << "what comes between must come first";
 }
 
 }  // namespace
