@@ -193,7 +193,7 @@ TEST_F(LandedScript, AnAnsweredDuplicateLetsNoLaterBatchGoFirst) {
   produce(12);
   const auto sent = at_broker(target);
   ASSERT_TRUE(sent);
-  EXPECT_EQ(sent->api, ApiKey::DescribeProducers) << "what comes between must come first";
+  EXPECT_EQ(sent->header.api, ApiKey::DescribeProducers) << "what comes between must come first";
 }
 
 }  // namespace
