@@ -39,6 +39,7 @@ json::array segment_row(const Segment& s) {
   json::array row{name_of(s.cluster), s.virtual_base,   s.real_base, s.length,
                   s.epoch_base,       s.boundary_epoch, s.generation};
   if (s.lost) row.push_back("lost");
+  if (s.assumed) row.push_back("assumed");
   return row;
 }
 
@@ -52,7 +53,10 @@ Segment segment_from(const json::value& v) {
   s.epoch_base = number<LeaderEpoch>(row.at(4));
   s.boundary_epoch = number<LeaderEpoch>(row.at(5));
   s.generation = number<std::int32_t>(row.at(6));
-  s.lost = row.size() > 7 && text(row.at(7)) == "lost";
+  for (std::size_t i = 7; i < row.size(); ++i) {
+    s.lost = s.lost || text(row.at(i)) == "lost";
+    s.assumed = s.assumed || text(row.at(i)) == "assumed";
+  }
   return s;
 }
 
@@ -182,11 +186,13 @@ ClusterVersions versions_from(const json::object& body) {
 json::object route_body(const RouteState& r) {
   json::array topics;
   for (const std::string& t : r.topics) topics.push_back(json::value(t));
-  return {{"id", r.id},
-          {"name", r.name},
-          {"topics", std::move(topics)},
-          {"home", name_of(r.home)},
-          {"generation", r.generation}};
+  json::object body{{"id", r.id},
+                    {"name", r.name},
+                    {"topics", std::move(topics)},
+                    {"home", name_of(r.home)},
+                    {"generation", r.generation}};
+  if (r.recovered) body["recovered"] = true;
+  return body;
 }
 
 RouteState route_from(const json::object& body) {
@@ -196,7 +202,17 @@ RouteState route_from(const json::object& body) {
   for (const auto& t : body.at("topics").as_array()) r.topics.insert(text(t));
   r.home = cluster_from(body.at("home"));
   r.generation = number<std::int32_t>(body.at("generation"));
+  const auto* recovered = body.if_contains("recovered");
+  r.recovered = recovered && recovered->as_bool();
   return r;
+}
+
+// Where a route of a higher generation has gone since.
+void take_home(RouteState& route, const RouteState& later) {
+  route.home = later.home;
+  route.generation = later.generation;
+  route.opened = later.opened;
+  route.recovered = later.recovered;
 }
 
 json::object routes_body(const ControlState& state) {
@@ -218,11 +234,8 @@ void read_routes(const json::object& body, ControlState& state) {
     RouteState read = route_from(v.as_object());
     auto [at, fresh] = state.routes.try_emplace(read.id, read);
     if (newer) at->second.topics = read.topics;
-    if (read.generation > at->second.generation) {
-      at->second.home = read.home;
-      at->second.generation = read.generation;
-      at->second.opened = v.as_object().at("opened").as_bool();
-    }
+    read.opened = v.as_object().at("opened").as_bool();
+    if (read.generation > at->second.generation) take_home(at->second, read);
   }
   for (const auto& id : body.at("deleted").as_array()) {
     if (text(id) == default_route) throw std::invalid_argument("the default route stays");
@@ -282,9 +295,7 @@ void read_flip(const json::object& body, bool opened, std::map<std::string, Topi
   if (known == state.routes.end()) {
     state.routes[read.id] = read;
   } else if (read.generation > known->second.generation) {
-    known->second.home = read.home;
-    known->second.generation = read.generation;
-    known->second.opened = opened;
+    take_home(known->second, read);
   } else if (read.generation == known->second.generation && opened) {
     known->second.opened = true;
   }
@@ -336,9 +347,7 @@ void ControlState::merge(const ControlState& o) {
     auto [at, fresh] = routes.try_emplace(id, theirs);
     if (newer) at->second.topics = theirs.topics;
     if (theirs.generation > at->second.generation) {
-      at->second.home = theirs.home;
-      at->second.generation = theirs.generation;
-      at->second.opened = theirs.opened;
+      take_home(at->second, theirs);
     } else if (theirs.generation == at->second.generation) {
       // Only the new home's log can say that it is open there.
       at->second.opened = at->second.opened || theirs.opened;

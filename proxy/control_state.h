@@ -8,6 +8,9 @@
 // on the new home's log admits writes there. Both carry the whole segments and producer tables of the route's topics,
 // so each log alone suffices for what is homed on its cluster. Of several records on one thing the highest generation
 // holds, whatever order the two logs are read in.
+//
+// A recovery has no word of the old home: its "open" is the commit point, and goes two generations on, beyond whatever
+// flip may stand on the log that cannot be read. That log is told when it can be written again.
 #pragma once
 
 #include <map>
@@ -38,7 +41,8 @@ struct RouteState {
   std::set<std::string> topics;  // empty for default
   Cluster home = Cluster::source;
   std::int32_t generation = 0;
-  bool opened = true;  // the new home's log holds the "open" of this generation
+  bool opened = true;      // the new home's log holds the "open" of this generation
+  bool recovered = false;  // it came to its home without the word of the one before
 };
 
 struct BrokerRecord {

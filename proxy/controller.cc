@@ -23,6 +23,7 @@ void Controller::Impl::start(Millis now) {
   for (const Cluster c : both_clusters) spawn(keep_lease(c));
   spawn(keep_records());
   spawn(watch_strangers());
+  spawn(watch_home_ends());
   for (const Cluster c : both_clusters) spawn(claim(c));
   spawn(finish_open_flips());
   spawn(bind_wanted());
@@ -81,6 +82,7 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
   view.routes.clear();
   for (const auto& r : report.routes) view.routes[r.route] = {r.writes_in_flight, r.held};
   view.unknown_outcomes = report.unknown_outcomes;
+  for (const KnownEnds::Row& row : report.known_ends) known_ends_.merge(row);
   for (const auto& [id, at] : report.transactional_ids) note_seen(transactional_ids_, id, at);
   if (!report.couplings.empty()) learn(report.couplings);
   view.commits_in_flight = report.commits_in_flight;
@@ -251,6 +253,7 @@ std::vector<RouteStatus> Controller::Impl::routes() const {
     status.view.name = route.name;
     status.view.home = route.home;
     status.view.generation = route.generation;
+    status.recovered = route.recovered;
     if (const auto phase = phases_.find(id); phase != phases_.end()) status.view.phase = phase->second.phase;
     status.topics.assign(route.topics.begin(), route.topics.end());
     const auto step = running_step_.find(id);
@@ -440,6 +443,9 @@ void Controller::flip(const std::string& route, Cluster to, FlipWishes wishes, F
 }
 void Controller::abort_transaction(const std::string& transactional_id, AbortDone done, Millis now) {
   impl_->abort_transaction(transactional_id, std::move(done), now);
+}
+void Controller::recover(const std::string& route, const std::string& confirm, RecoveryDone done, Millis now) {
+  impl_->recover(route, confirm, std::move(done), now);
 }
 void Controller::define_route(RouteDefinition d, Done done, Millis now) {
   impl_->define_route(std::move(d), std::move(done), now);

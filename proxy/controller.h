@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "proxy/couplings.h"
+#include "proxy/known_ends.h"
 #include "proxy/snapshot.h"
 #include "proxy/unknown_outcomes.h"
 
@@ -66,6 +67,7 @@ struct WorkerReport {
   };
   std::vector<Route> routes;
   std::vector<UnknownOutcome> unknown_outcomes;
+  std::vector<KnownEnds::Row> known_ends;  // that changed, on clusters that do not answer
   std::vector<Millis> hold_times_ms;
   std::map<std::string, Millis> transactional_ids;        // when this worker's sessions saw each last
   Couplings::Ids couplings;                               // of which something new was learnt
@@ -107,7 +109,7 @@ struct AbortReport {
 };
 struct FlipReport {
   std::string route;
-  std::string direction;  // cutover, rollback
+  std::string direction;  // cutover, rollback, recover
   std::string result;     // done, unchanged (already there), failed, dry_run
   std::string error;      // empty unless failed
   std::int32_t generation = 0;
@@ -118,6 +120,7 @@ struct FlipReport {
   std::vector<OpenTransaction> open_transactions;  // that did not end in time
   std::vector<OpenTransaction> aborted;            // FlipWishes::abort_open
   std::vector<Millis> hold_ms;                     // of the requests this flip held
+  Cluster recovered_to = Cluster::target;          // of a recovery
 };
 
 // What the operator allows a flip to do besides.
@@ -125,6 +128,39 @@ struct FlipWishes {
   bool dry_run = false;     // judge the gates, change nothing
   bool widen = false;       // the route takes over what its transactions bind to it from other routes
   bool abort_open = false;  // transactions that do not end in time are aborted, which fences their owners
+};
+
+// What a recovery would do, and what it did.
+struct RecoveryReport {
+  std::string route;
+  Cluster from{}, to{};
+  std::int32_t generation = 0;
+  std::string result;   // refused, unconfirmed (nothing was done), done, failed (nothing was done)
+  std::string error;    // empty unless refused or failed
+  std::string confirm;  // what is to be said for it to be done; empty where it is refused
+  std::vector<Gate> gates;
+  struct Partition {
+    std::string topic;
+    PartitionIndex partition = 0;
+    Offset virtual_end = 0;  // where the old home's segment is taken to end
+    Offset real_end = 0;
+    std::int64_t records_in_doubt = 0;  // at most
+  };
+  std::vector<Partition> partitions;
+  struct InDoubt {      // what one writer has sent and was never answered
+    std::string topic;  // empty: of some partition
+    PartitionIndex partition = 0;
+    std::string client_id;
+    ProducerId producer_id = -1;
+    ProducerEpoch producer_epoch = -1;
+    std::int32_t last_sequence = -1;
+    std::int64_t records = 0;
+  };
+  std::vector<InDoubt> in_doubt;
+  std::vector<std::string> transactional_ids;  // that are fenced
+  std::vector<std::string> consequences;       // in words
+  std::vector<FlipStep> steps;
+  std::vector<Millis> hold_ms;
 };
 
 struct RouteDefinition {
@@ -135,6 +171,7 @@ struct RouteDefinition {
 struct RouteStatus {
   RouteView view;
   std::vector<std::string> topics;  // empty for default: "all the rest"
+  bool recovered = false;           // it came to its home without the word of the one before
   bool flip_running = false;
   std::string flip_step;
   std::vector<RouteCoupling> couplings;  // bounded, torn ones first
@@ -164,6 +201,10 @@ class Controller {
   // As the coordinator does to an older instance: the owner is fenced, its transaction aborted.
   using AbortDone = std::function<void(AbortReport)>;
   void abort_transaction(const std::string& transactional_id, AbortDone done, Millis now);
+  // Takes a route to the other cluster without the word of its home, which does not answer any more. Without the words
+  // that the report asks for, nothing is done.
+  using RecoveryDone = std::function<void(RecoveryReport)>;
+  void recover(const std::string& route, const std::string& confirm, RecoveryDone done, Millis now);
   using Done = std::function<void(std::string error)>;  // empty: done
   void define_route(RouteDefinition definition, Done done, Millis now);
   void delete_route(const std::string& route, Done done, Millis now);

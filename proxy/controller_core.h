@@ -41,6 +41,7 @@ class Controller::Impl {
   void on_timer(Millis now);
   void flip(const std::string& route, Cluster to, FlipWishes wishes, FlipDone done, Millis now);
   void abort_transaction(const std::string& transactional_id, AbortDone done, Millis now);
+  void recover(const std::string& route, const std::string& confirm, RecoveryDone done, Millis now);
   void define_route(RouteDefinition definition, Done done, Millis now);
   void delete_route(const std::string& route, Done done, Millis now);
 
@@ -117,6 +118,7 @@ class Controller::Impl {
     auto operator<=>(const Ended&) const = default;
   };
   Task<bool> keep_snapshot(Cluster log, Offset seen, Millis deadline);
+  bool missed_recovery(Cluster log) const;
   // --- writes past the proxy (controller_strangers.cc) ---
   struct Place {
     std::string topic;
@@ -151,11 +153,11 @@ class Controller::Impl {
   Task<> recreate_leases(Cluster cluster);
   NodeId leases_leader(Cluster cluster) const;  // -1: none
   Millis others_read_at() const;
-  bool may_live(const std::string& proxy_id, const OtherProxy& other) const;
+  bool may_live(const std::string& proxy_id, const OtherProxy& other, Millis read_at) const;
   bool may_be_predecessor(const std::string& proxy_id, const OtherProxy& other) const;
   bool awaits_predecessor() const;
   bool others_known() const;
-  std::string other_proxies() const;
+  std::string other_proxies(std::vector<Cluster> read_on = {Cluster::source, Cluster::target}) const;
 
   std::optional<Version> version_of(Cluster cluster, ApiKey api, VersionRange wanted) const;
 
@@ -214,6 +216,7 @@ class Controller::Impl {
     std::uint64_t foreign_records = 0;
     Cluster from, to;
     FlipWishes wishes;
+    bool recovers = false;
     FlipReport report;
     Millis began = 0, step_began = 0, fenced_at = 0;
     struct Place {
@@ -268,6 +271,7 @@ class Controller::Impl {
   Task<bool> write_flip(Flip& flip, Cluster log, bool opening, Millis deadline);
   Task<bool> settle_doubt(Cluster log);
   Task<> open_and_release(Flip& flip);
+  Task<> release(Flip& flip);
   Task<> finish_open_flips();
 
   // What a flip's transactions bind to its route, beyond its own topics: by topic, a transactional id that does.
@@ -294,6 +298,25 @@ class Controller::Impl {
   void conclude(Flip& flip);
   void fail(Flip& flip, std::string error);
   void set_phase(const std::string& route_id, RoutePhase phase);
+
+  // --- recoveries (controller_recover.cc) ---
+  Task<> watch_home_ends();
+  Task<> look_at_home_ends(Cluster cluster);
+  Task<> run_recovery(std::string route, std::string confirm, RecoveryDone done);
+  Task<std::string> old_home_answers(Flip& flip);
+  std::string why_not_now(const Flip& flip) const;
+  Task<> recovery_gates(Flip& flip);
+  void topic_gates(Flip& flip);
+  Task<> plan_recovery(Flip& flip, RecoveryReport& plan);
+  std::vector<std::string> find_known_ends(Flip& flip) const;
+  std::vector<std::string> ids_to_fence(const Flip& flip) const;
+  std::vector<RecoveryReport::InDoubt> in_doubt(const Flip& flip) const;
+  void doubt_of_old_home_gate(Flip& flip);
+  Task<bool> do_recover(Flip& flip);
+  Task<bool> fence_ids(Flip& flip);
+  Task<bool> sever(Flip& flip);
+  Task<bool> new_ends(Flip& flip);
+  void conclude_recovery(Flip& flip, RecoveryReport& plan);
 
   ControllerIo& io_;
   ControllerOptions options_;
@@ -337,6 +360,10 @@ class Controller::Impl {
     std::vector<UnknownOutcome> unknown_outcomes;
   };
   std::vector<WorkerView> workers_;
+  KnownEnds known_ends_;
+  std::array<bool, 2> severed_{};
+  std::array<Millis, 2> answers_since_{never, never};
+  std::uint64_t recoveries_ = 0;
   bool defining_ = false;  // a record of definitions is on its way
   std::vector<Millis> hold_times_;
   std::shared_ptr<const Bindings> bindings_ = std::make_shared<const Bindings>();  // of state_

@@ -134,7 +134,9 @@ void Controller::Impl::conclude(Flip& flip) {
   flip.report.hold_ms = std::exchange(hold_times_, {});
   const bool ok = flip.report.result == "done";
   const auto& held = flip.report.hold_ms;
-  io_.log(ok ? "info" : "warn", ok ? "flip_done" : "flip_abandoned",
+  const std::string_view event =
+      flip.recovers ? (ok ? "recovered" : "recovery_failed") : (ok ? "flip_done" : "flip_abandoned");
+  io_.log(ok && !flip.recovers ? "info" : "warn", event,
           {{"route", flip.report.route},
            {"to", std::string(to_string(flip.to))},
            {"ms", std::to_string(now_ - flip.began)},
@@ -605,8 +607,11 @@ void Controller::Impl::splice(Flip& flip) {
     const auto at = static_cast<std::size_t>(place.partition);
     const VirtualLog& before = view.partitions[at].log;
     TopicState::Partition& after = topic.partitions[at];
-    after.log = before.flipped(place.old_end, place.old_epoch, flip.to, place.new_end, place.new_epoch);
+    after.log = flip.recovers
+                    ? before.recovered(place.old_end, place.old_epoch, flip.to, place.new_end, place.new_epoch)
+                    : before.flipped(place.old_end, place.old_epoch, flip.to, place.new_end, place.new_epoch);
     after.producers = place.producers ? place.producers : std::make_shared<ProducerTable>();
+    known_ends_.note_whole({flip.to, place.topic, topic.real_id[index_of(flip.to)], place.partition}, place.new_end);
     flip.report.partitions.push_back(
         {place.topic, place.partition, after.log.open_segment().virtual_base, place.old_end, place.new_end});
   }
@@ -634,14 +639,16 @@ Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, M
   for (const Bytes& part : parts) part_calls.push_back(begin_append(log, part));
   RouteState after = flip.route;
   after.home = flip.to;
-  after.generation = flip.route.generation + 1;
+  after.generation = flip.route.generation + (flip.recovers ? 2 : 1);
+  after.recovered = flip.recovers;
   const std::size_t count = parts.size();
   const Encode encode = [this, &flip, &after, &parts_id, count, opening](const control_record::Chain& chain) {
     // What was spliced must still be what stands: another process's record may have been folded meanwhile.
     const RouteState* present = state_.route(flip.route.name);
-    const bool unchanged = present && present->opened && present->generation == flip.route.generation &&
-                           state_.routes_revision == flip.definitions && foreign_records_ == flip.foreign_records;
-    if (!opening && !unchanged) return Bytes();
+    const bool unchanged = present && (present->opened || flip.recovers) &&
+                           present->generation == flip.route.generation && state_.routes_revision == flip.definitions &&
+                           foreign_records_ == flip.foreign_records;
+    if ((!opening || flip.recovers) && !unchanged) return Bytes();
     return opening ? control_record::open(chain, after, parts_id, count)
                    : control_record::close(chain, after, parts_id, count);
   };
@@ -666,11 +673,12 @@ Task<bool> Controller::Impl::write_flip(Flip& flip, Cluster log, bool opening, M
 // once it was read back the doubt is over. Until then the route stays fenced.
 Task<bool> Controller::Impl::settle_doubt(Cluster log) {
   const Encode encode = [](const control_record::Chain& chain) { return control_record::nothing(chain); };
-  for (;;) {
+  for (const std::uint64_t before = recoveries_; before == recoveries_;) {
     const Written written = co_await append(log, encode, now_ + answer_ms);
     if (written != Written::unknown) co_return true;
     io_.log("warn", "flip_record_in_doubt", {{"cluster", std::string(to_string(log))}});
   }
+  co_return false;  // whatever it says, a recovery has gone beyond
 }
 
 // --- open, release ---
@@ -699,6 +707,10 @@ Task<> Controller::Impl::open_and_release(Flip& flip) {
   }
   flip.report.error.clear();
   io_.passed("open");
+  co_await release(flip);
+}
+
+Task<> Controller::Impl::release(Flip& flip) {
   begin_step(flip, "release");
   set_phase(flip.route.id, RoutePhase::releasing);
   const std::uint64_t revision = revision_;

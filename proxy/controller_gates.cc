@@ -49,6 +49,7 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
       gate(flip, name + "_control_format", false,
            "a newer proxy has written records that this one does not understand: upgrade it first");
   }
+  if (!images_[index_of(flip.from)]->reachable) doubt_of_old_home_gate(flip);
   if (!all_green(flip.report)) co_return false;
 
   coupling_gate(flip);
@@ -100,7 +101,7 @@ std::vector<UnknownOutcome> Controller::Impl::unknown_outcomes(const Flip& flip,
       const bool here = lost.writer.topic.empty()
                             ? lost.writer.route.may_concern(flip.route.name, state_.routes_revision)
                             : state_.route_of(lost.writer.topic).id == flip.route.id;
-      if (here && lost.writer.cluster == cluster && now_ - lost.at < request_horizon_ms) found.push_back(lost);
+      if (here && lost.writer.cluster == cluster && now_ < lost.in_doubt_until(answers_since_)) found.push_back(lost);
     }
   }
   return found;
@@ -153,15 +154,14 @@ Task<> Controller::Impl::doubt_gate(Flip& flip) {
   Millis last = 0;
   std::vector<std::string> names;
   for (const UnknownOutcome& one : lost) {
-    last = std::max(last, one.at);
+    last = std::max(last, one.in_doubt_until(answers_since_));
     const std::string where =
         one.writer.topic.empty() ? "some partition" : place_name(one.writer.topic, one.writer.partition);
     names.push_back(where + (one.client_id.empty() ? "" : " (client " + one.client_id + ")"));
   }
   gate(flip, "unknown_outcomes", false,
-       "a connection to " + there +
-           " was lost with a write in flight that was not seen to land or to be repeated: " + some_of(names) +
-           "; it may still land: try again in " + std::to_string((last + request_horizon_ms - now_) / 1000 + 1) + " s");
+       "a connection to " + there + " was lost with a write in flight that was not seen to land or to be repeated: " +
+           some_of(names) + "; it may still land: try again in " + std::to_string((last - now_) / 1000 + 1) + " s");
 }
 
 // The latest closed segment on the cluster that a flip leads to, if any of it can be read.
@@ -251,6 +251,7 @@ Task<> Controller::Impl::keep_tombstones(Flip& flip) {
   std::size_t raised = 0;
   std::vector<std::string> problems;
   for (const Cluster c : both_clusters) {
+    if (flip.recovers && c == flip.from) continue;  // with the next flip
     const std::optional<std::set<std::string>> forgetful = co_await forgetful_topics(c, topics);
     if (!forgetful) problems.push_back("read on the " + std::string(to_string(c)) + " cluster");
     if (!forgetful || forgetful->empty()) continue;

@@ -8,7 +8,9 @@
 // A proxy that starts reads the heartbeats of its predecessors as well, and cannot tell how old they are. One that does
 // not go on beating is taken for gone when its lease must have run out; a process of this host sooner, since that is
 // what this one most likely replaces.
+#include <algorithm>
 #include <boost/json.hpp>
+#include <limits>
 
 #include "protocol/error_code.h"
 #include "protocol/messages.h"
@@ -201,7 +203,8 @@ void Controller::Impl::read_heartbeats(const FetchResponse& answer, Cluster clus
 void Controller::Impl::note_heartbeat(const std::string& proxy_id, bool new_one) {
   constexpr std::size_t most = 10'000;
   if (other_proxies_.size() >= most)
-    std::erase_if(other_proxies_, [this](const auto& other) { return !may_live(other.first, other.second); });
+    std::erase_if(other_proxies_,
+                  [this](const auto& other) { return !may_live(other.first, other.second, others_read_at()); });
   if (other_proxies_.size() >= most) return;  // there are others, which is all that counts
   OtherProxy& other = other_proxies_[proxy_id];
   other.heard_at = now_;
@@ -213,9 +216,9 @@ Millis Controller::Impl::others_read_at() const {
   return std::min(leases_[0].read_at, leases_[1].read_at);
 }
 
-bool Controller::Impl::may_live(const std::string& proxy_id, const OtherProxy& other) const {
-  if (!may_be_predecessor(proxy_id, other)) return others_read_at() - other.heard_at < lease_ms;
-  return options_.predecessor_ms >= 0 && others_read_at() - other.heard_at < options_.predecessor_ms;
+bool Controller::Impl::may_live(const std::string& proxy_id, const OtherProxy& other, Millis read_at) const {
+  if (!may_be_predecessor(proxy_id, other)) return read_at - other.heard_at < lease_ms;
+  return options_.predecessor_ms >= 0 && read_at - other.heard_at < options_.predecessor_ms;
 }
 
 bool Controller::Impl::may_be_predecessor(const std::string& proxy_id, const OtherProxy& other) const {
@@ -225,7 +228,7 @@ bool Controller::Impl::may_be_predecessor(const std::string& proxy_id, const Oth
 // One that may be gone, and is taken for gone if it does not beat for a few seconds.
 bool Controller::Impl::awaits_predecessor() const {
   return std::any_of(other_proxies_.begin(), other_proxies_.end(), [this](const auto& other) {
-    return may_be_predecessor(other.first, other.second) && may_live(other.first, other.second);
+    return may_be_predecessor(other.first, other.second) && may_live(other.first, other.second, others_read_at());
   });
 }
 
@@ -235,17 +238,19 @@ bool Controller::Impl::others_known() const {
 }
 
 // One process drives flips: what another one has forwarded is not known here. Empty: there is none.
-std::string Controller::Impl::other_proxies() const {
-  for (const Cluster c : both_clusters) {
+std::string Controller::Impl::other_proxies(std::vector<Cluster> read_on) const {
+  for (const Cluster c : read_on) {
     const Millis read_at = leases_[index_of(c)].read_at;
     if (read_at >= 0 && now_ - read_at < blind_ms) continue;
     return "the other proxies' heartbeats on the " + std::string(to_string(c)) + " cluster were not read " +
            (read_at < 0 ? "since this proxy started" : "for " + std::to_string((now_ - read_at) / 1'000) + " s") +
            ": check that " + options_.leases_topic + " has a leader, and that the proxy may read and write it";
   }
+  Millis all_read_at = std::numeric_limits<Millis>::max();
+  for (const Cluster c : read_on) all_read_at = std::min(all_read_at, leases_[index_of(c)].read_at);
   std::vector<std::string> beating, silent;
   for (const auto& [id, other] : other_proxies_) {
-    if (may_live(id, other)) (other.beats ? beating : silent).push_back(id);
+    if (may_live(id, other, all_read_at)) (other.beats ? beating : silent).push_back(id);
   }
   if (!beating.empty())
     return "other proxies serve this virtual cluster, and a flip would not fence them: stop " + some_of(beating);

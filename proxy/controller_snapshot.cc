@@ -15,6 +15,8 @@ void Controller::Impl::publish() {
   next->control_topics = {options_.control_topic, options_.leases_topic};
   next->images = images_;
   next->lease_until = lease_until_;
+  next->severed = severed_;
+  next->answers_since = answers_since_;
   for (const Cluster c : both_clusters) {
     const auto& recorded = state_.versions[index_of(c)];
     next->versions[index_of(c)] =

@@ -95,6 +95,7 @@ Task<> Controller::Impl::watch(Cluster cluster) {
       const bool was = images_[at]->reachable;
       auto image = std::make_shared<ClusterImage>(*images_[at]);
       image->reachable = false;
+      answers_since_[at] = never;
       image->asked_at = asked_at;
       images_[at] = std::move(image);
       versions_fresh_[at] = false;
@@ -133,6 +134,7 @@ Task<bool> Controller::Impl::refresh_image(Cluster cluster) {
   auto image = image_of(*answer);
   image->asked_at = asked_at;
   if (!images_[at]->reachable) {
+    answers_since_[at] = now_;
     io_.log("info", "cluster_reachable",
             {{"cluster", std::string(to_string(cluster))},
              {"brokers", std::to_string(image->brokers.size())},
@@ -335,9 +337,21 @@ Task<std::size_t> Controller::Impl::brokers_that_agree(Cluster cluster, std::str
   co_return agreed;
 }
 
+// A log that could not be written when a route was recovered is told of it, or else it would go on alone.
+bool Controller::Impl::missed_recovery(Cluster log) const {
+  return std::any_of(state_.routes.begin(), state_.routes.end(), [this, log](const auto& entry) {
+    const RouteState& route = entry.second;
+    const auto& here = logs_[index_of(log)].state().routes;
+    const auto found = here.find(entry.first);
+    return route.recovered && route.opened && !running_step_.contains(entry.first) && found != here.end() &&
+           found->second.generation < route.generation;
+  });
+}
+
 Task<bool> Controller::Impl::keep_snapshot(Cluster log, Offset seen, Millis deadline) {
   constexpr std::size_t records_between_snapshots = 1'000;
-  if (logs_[index_of(log)].records_since_snapshot() <= records_between_snapshots) co_return false;
+  const bool due = logs_[index_of(log)].records_since_snapshot() > records_between_snapshots;
+  if (!due && !missed_recovery(log)) co_return false;
   ControlState all = state_;
   // What the other log has forgotten as well needs no mention any more.
   const std::size_t elsewhere = index_of(other(log));

@@ -179,6 +179,9 @@ Outcome take(SessionCore& core, Want& want, const VirtualLog& log, std::size_t a
   if (data.error_code == error_code(ErrorCode::OFFSET_OUT_OF_RANGE) && log.segments().size() > 1)
     return Outcome::find_start;
   note_fetch_error(core, segment.cluster, data.error_code);
+  if (segment.open())
+    core.worker().known_ends.note({segment.cluster, want.name, want.real_id, data.partition_index},
+                                  data.high_watermark);
   const bool nothing = !data.records || data.records->empty();
   BatchCursor first{data.records.value_or(BytesView())};
   const bool beyond = !segment.open() && first.load() && first.header.base_offset >= segment.real_end();
@@ -304,6 +307,23 @@ FetchResponse assembled(const SessionCore& core, const FetchRequest& asked, std:
   return answer;
 }
 
+// The same of an answer that goes to the client as it came.
+void note_plain(SessionCore& core, const std::vector<Want>& wants, Destination from, const FetchResponse& answer) {
+  std::size_t at = 0;  // brokers answer in the order of the question
+  for (const auto& topic : answer.responses) {
+    for (const auto& data : topic.partitions) {
+      const auto is_it = [&](const Want& want) {
+        return want.name == topic.topic || (topic.topic.empty() && want.real_id == topic.topic_id);
+      };
+      std::size_t tried = 0;
+      while (tried < wants.size() && !is_it(wants[at])) at = (at + 1) % wants.size(), ++tried;
+      if (tried == wants.size() || !core.snapshot().partition(wants[at].name, data.partition_index)) return;
+      core.worker().known_ends.note({from.first, wants[at].name, wants[at].real_id, data.partition_index},
+                                    data.high_watermark);
+    }
+  }
+}
+
 bool any_records(const std::vector<Want>& wants) {
   return std::any_of(wants.begin(), wants.end(), [](const Want& w) {
     return w.answer && (w.answer->error_code != 0 || (w.answer->records && !w.answer->records->empty()));
@@ -427,8 +447,10 @@ Task<> take_answer(Run& run, Sent& call, CallState& answered, const Round& round
   if (whole && only_throttles(*answer)) co_return reply_throttled(core, run.request, run.throttle);
   if (round.opens_session) note_session(core, run.asked, run.wants, call.to, call.upstream, *answer);
   if (whole && round.plain && answer->session_id == granted_session(core) && untouched_fetch(*answer) &&
-      all_plain(core, run.asked, run.wants))
+      all_plain(core, run.asked, run.wants)) {
+    note_plain(core, run.wants, call.to, *answer);
     co_return core.reply_with(run.request, answered);
+  }
   const std::vector<std::size_t> expired = apply(core, run.request, run.asked, run.wants, call.to, *answer);
   if (core.fetch_session && !all_answered(run.wants)) core.fetch_session->granted = false;
   for (const std::size_t i : expired) {

@@ -83,6 +83,15 @@ bool map_row(SessionCore& core, const Named& named, const FetchResponse::Fetchab
   return true;
 }
 
+void note_ends(SessionCore& core, const Named& named, const FetchResponse::FetchableTopicResponse& row) {
+  const Cluster home = core.fetch_session->cluster;
+  for (const auto& data : row.partitions) {
+    if (named.known->partitions.contains(data.partition_index))
+      core.worker().known_ends.note({home, named.topic->name, named.known->real_id, data.partition_index},
+                                    data.high_watermark);
+  }
+}
+
 void pass_answer(SessionCore& core, Request& request, CallState& answered, const FetchResponse& answer) {
   FetchResponse out;
   out.throttle_time_ms = answer.throttle_time_ms;
@@ -92,6 +101,7 @@ void pass_answer(SessionCore& core, Request& request, CallState& answered, const
   for (const auto& row : answer.responses) {
     const Named& named = rows.emplace_back(find_named(core, request, row));
     if (!named.topic) return refuse(core, request);
+    note_ends(core, named, row);
     plain = plain && is_plain(named, row);
   }
   if (plain) return core.reply_with(request, answered);

@@ -177,6 +177,25 @@ std::optional<std::pair<Cluster, NodeId>> plain_destination(
   return to;
 }
 
+// An answer that goes to the client as it came.
+void note_plain(SessionCore& core, const ListOffsetsRequest& asked, Cluster home, BytesView body, Version version) {
+  const auto answer = decode<ListOffsetsResponse>(body, version);
+  if (!answer) return;
+  std::map<std::pair<std::string, PartitionIndex>, std::int64_t> timestamps;
+  for (const auto& topic : asked.topics) {
+    for (const auto& p : topic.partitions) timestamps[{topic.name, p.partition_index}] = p.timestamp;
+  }
+  for (const auto& topic : answer->topics) {
+    for (const auto& row : topic.partitions) {
+      const auto timestamp = timestamps.find({topic.name, row.partition_index});
+      if (timestamp == timestamps.end() || row.error_code != 0) continue;
+      Offset offset = row.offset;
+      for (const Offset old_style : row.old_style_offsets) offset = std::max(offset, old_style);
+      note_listed(core, topic.name, row.partition_index, home, timestamp->second, offset);
+    }
+  }
+}
+
 void reply_late(SessionCore& core, Request& request, const ListOffsetsRequest& asked) {
   ListOffsetsResponse answer;
   for (const auto& topic : asked.topics) {
@@ -206,6 +225,7 @@ Task<> handle_list_offsets(SessionCore& core, Request& request) {
     CallState& answered = co_await call;
     if (answered.status == CallStatus::late) co_return reply_late(core, request, *asked);
     if (answered.status != CallStatus::answered) co_return core.close("broker connection lost");
+    note_plain(core, *asked, to->first, answered.body(), request.version());
     co_return core.reply_with(request, answered);
   }
   ListOffsetsResponse answer;

@@ -328,6 +328,19 @@ void spare_refusal(SessionCore& core, const Item& item, PartitionAnswer& answer)
     answer.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
 }
 
+// What is acknowledged keeps its place, whatever becomes of the cluster.
+void note_acknowledged(SessionCore& core, const Item& item, const PartitionAnswer& answer) {
+  if (answer.error_code != 0 || answer.base_offset < 0) return;
+  const KnownEnds::Place place{item.to.first, item.name, item.real_id, answer.index};
+  const Offset end = answer.base_offset + item.batch.last_offset_delta + 1;
+  if (item.has_producer && !item.batch.is_transactional()) {
+    const ProducerEntry last{item.batch.producer_epoch, item.batch.last_sequence(), item.segment.generation};
+    core.worker().known_ends.note_batch(place, end, item.batch.producer_id, last);
+  } else {
+    core.worker().known_ends.note(place, end);
+  }
+}
+
 // Collects a broker's answer into the items.
 void take_answer(SessionCore& core, std::vector<Item>& items, Destination to, const ProduceResponse& answer,
                  Version version, std::int32_t& throttle) {
@@ -338,6 +351,7 @@ void take_answer(SessionCore& core, std::vector<Item>& items, Destination to, co
         const bool same_topic = version >= 13 ? item.real_id == topic.topic_id : item.name == topic.name;
         if (item.answer || item.to != to || !same_topic || item.data->index != partition.index) continue;
         learn(core, item, partition);
+        note_acknowledged(core, item, partition);
         item.answer = partition;
         spare_refusal(core, item, *item.answer);
         to_virtual(core, item, *item.answer);
@@ -414,6 +428,18 @@ void note_lost(SessionCore& core, const std::vector<Item>& items, Destination to
   }
 }
 
+void note_acknowledged(SessionCore& core, const std::vector<Item>& items, const ProduceResponse& answer,
+                       Version version) {
+  for (const auto& topic : answer.responses) {
+    for (const auto& partition : topic.partition_responses) {
+      for (const Item& item : items) {
+        const bool same_topic = version >= 13 ? item.real_id == topic.topic_id : item.name == topic.name;
+        if (same_topic && item.data->index == partition.index) note_acknowledged(core, item, partition);
+      }
+    }
+  }
+}
+
 // One upstream, nothing to change: the request goes as it came, and so does the answer where it says nothing real.
 Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& items, Destination to) {
   Call call = core.forward(request, to.first, to.second);
@@ -426,6 +452,7 @@ Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& item
   }
   auto answer = decode<ProduceResponse>(answered.body(), request.version());
   if (!answer) co_return core.close("malformed Produce answer");
+  note_acknowledged(core, items, *answer, request.version());
   if (!may_acknowledge(core, items)) co_return core.close("the lease or the segment ended before the acknowledgement");
   if (core.refused_first.empty() && !needs_mapping(items, *answer)) co_return core.reply_with(request, answered);
   for (auto& topic : answer->responses) {

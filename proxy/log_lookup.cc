@@ -116,6 +116,17 @@ Task<LeaderView> ask_leader(SessionCore& core, const Request& origin, std::strin
   co_return view;
 }
 
+void note_listed(SessionCore& core, const std::string& topic, PartitionIndex partition, Cluster cluster,
+                 std::int64_t timestamp, Offset offset) {
+  constexpr std::int64_t max_timestamp = -3;
+  const TopicView* view = core.snapshot().topic(topic);
+  const PartitionView* of = core.snapshot().partition(topic, partition);
+  if (!view || !of || of->log.home() != cluster || offset < 0) return;
+  const bool is_record = timestamp >= 0 || timestamp == max_timestamp;
+  const Offset end = is_record ? offset + 1 : offset;
+  core.worker().known_ends.note({cluster, topic, view->real_id[index_of(cluster)], partition}, end);
+}
+
 Task<RealOffset> list_real_offset(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
                                   Cluster cluster, std::int64_t timestamp, std::int8_t isolation) {
   RealOffset result;
@@ -148,6 +159,7 @@ Task<RealOffset> list_real_offset(SessionCore& core, const Request& origin, std:
     result.offset = row.offset;
     result.timestamp = row.timestamp;
     result.leader_epoch = row.leader_epoch;
+    note_listed(core, topic, partition, cluster, timestamp, row.offset);
   }
   if (row.error_code == static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER))
     core.io().want_image(cluster, core.now());

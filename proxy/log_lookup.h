@@ -27,6 +27,9 @@ struct RealOffset {
   std::int64_t timestamp = -1;
   LeaderEpoch leader_epoch = -1;
 };
+// What an answer to ListOffsets says of how far a log reaches.
+void note_listed(SessionCore& core, const std::string& topic, PartitionIndex partition, Cluster cluster,
+                 std::int64_t timestamp, Offset offset);
 // ListOffsets of one partition on one cluster, at its leader, in that cluster's own terms.
 Task<RealOffset> list_real_offset(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
                                   Cluster cluster, std::int64_t timestamp, std::int8_t isolation);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "proxy/couplings.h"
+#include "proxy/known_ends.h"
 #include "proxy/limits.h"
 #include "proxy/snapshot.h"
 #include "proxy/unknown_outcomes.h"
@@ -56,6 +57,8 @@ struct WorkerState {
   std::map<DefinedRoute, RouteLoad> routes;  // none where both are 0
   void count(const DefinedRoute& route, std::int64_t writes, std::int64_t held);
   UnknownOutcomes unknown_outcomes;
+  // How far logs reach on the clusters that they are homed on.
+  KnownEnds known_ends;
   // Transactional ids that clients of this worker have used, and when: what a cluster too old to list them cannot tell.
   SeenIds transactional_ids;
   Couplings couplings;  // what their transactions bind together
@@ -68,6 +71,9 @@ struct WorkerState {
   } counters;
   std::vector<Millis> hold_times_ms;  // of held requests that were answered since the worker last took them
 };
+
+// For the next report: only where somebody may have to go on without the cluster is it of use.
+std::vector<KnownEnds::Row> take_known_ends(WorkerState& state, const Snapshot& snapshot);
 
 struct SessionOptions {
   std::optional<NodeId> virtual_broker;  // the listener it came in on; nullopt: bootstrap

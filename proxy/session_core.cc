@@ -144,6 +144,7 @@ void SessionCore::on_upstream_closed(UpstreamId id, Millis now) {
 void SessionCore::on_snapshot(std::shared_ptr<const Snapshot> snapshot, Millis now) {
   now_ = now;
   snapshot_ = std::move(snapshot);
+  drop_severed();
   probe_unconfirmed();
   fire_waiters(true);
   finish_event();
@@ -468,9 +469,9 @@ bool SessionCore::is_stalled(const Upstream& up) {
 
 namespace {
 
-std::shared_ptr<CallState> late_call() {
+std::shared_ptr<CallState> call_that_is(CallStatus status) {
   auto state = std::make_shared<CallState>();
-  state->status = CallStatus::late;
+  state->status = status;
   return state;
 }
 
@@ -478,9 +479,10 @@ std::shared_ptr<CallState> late_call() {
 
 Call SessionCore::send(const Request& origin, Cluster cluster, NodeId node, ApiKey api, Version version,
                        BytesView body) {
+  if (severed(cluster)) return Call(call_that_is(CallStatus::unreachable));
   UpstreamId id;
   Upstream& up = upstream(cluster, node, id);
-  if (api != ApiKey::Produce && is_stalled(up)) return Call(late_call());
+  if (api != ApiKey::Produce && is_stalled(up)) return Call(call_that_is(CallStatus::late));
   Call call = enqueue(id, up, api, version);
   io_.send_upstream(
       id, protocol::request_frame(api, version, up.in_flight.back()->correlation_id, origin.header.client_id, body));
@@ -488,9 +490,10 @@ Call SessionCore::send(const Request& origin, Cluster cluster, NodeId node, ApiK
 }
 
 Call SessionCore::forward(Request& request, Cluster cluster, NodeId node) {
+  if (severed(cluster)) return Call(call_that_is(CallStatus::unreachable));
   UpstreamId id;
   Upstream& up = upstream(cluster, node, id);
-  if (request.api() != ApiKey::Produce && is_stalled(up)) return Call(late_call());
+  if (request.api() != ApiKey::Produce && is_stalled(up)) return Call(call_that_is(CallStatus::late));
   Call call = enqueue(id, up, request.api(), request.version());
   Bytes frame = std::move(request.frame);
   protocol::store_int32(frame.data() + 4, up.in_flight.back()->correlation_id);  // int16 key, int16 version, then this
@@ -503,6 +506,7 @@ Call SessionCore::forward(Request& request, Cluster cluster, NodeId node) {
 
 void SessionCore::send_unanswered(const Request& origin, Cluster cluster, NodeId node, Version version, BytesView body,
                                   std::vector<DefinedRoute> routes) {
+  if (severed(cluster)) return;  // lost, as with a broker that is gone
   UpstreamId id;
   Upstream& up = upstream(cluster, node, id);
   const std::int32_t correlation = up.next_correlation++ & 0x7fffffff;
@@ -536,6 +540,19 @@ void SessionCore::probe_unconfirmed() {
     const Call call = enqueue(id, up, ApiKey::ApiVersions, 0);
     io_.send_upstream(
         id, protocol::request_frame(ApiKey::ApiVersions, 0, up.in_flight.back()->correlation_id, std::nullopt, {}));
+  }
+}
+
+void SessionCore::drop_severed() {
+  std::vector<UpstreamId> ids;
+  for (const auto& [id, up] : upstreams_) {
+    if (severed(up.cluster)) ids.push_back(id);
+  }
+  for (const UpstreamId id : ids) {
+    const auto found = upstreams_.find(id);  // what goes on meanwhile may have dropped it
+    if (found == upstreams_.end()) continue;
+    io_.close_upstream(id);
+    drop_upstream(id, found->second.open);
   }
 }
 
@@ -600,6 +617,16 @@ void WorkerState::count(const DefinedRoute& route, std::int64_t writes, std::int
   if (load->second.writes_in_flight == 0 && load->second.held == 0) routes.erase(load);
 }
 
+std::vector<KnownEnds::Row> take_known_ends(WorkerState& state, const Snapshot& snapshot) {
+  std::vector<KnownEnds::Row> rows;
+  for (const Cluster c : both_clusters) {
+    if (!snapshot.out_of_reach(c)) continue;
+    std::vector<KnownEnds::Row> of_cluster = state.known_ends.take_changed(c);
+    rows.insert(rows.end(), std::make_move_iterator(of_cluster.begin()), std::make_move_iterator(of_cluster.end()));
+  }
+  return rows;
+}
+
 void note_seen(SeenIds& seen, std::string_view id, Millis at) {
   constexpr std::size_t most = 1'000, longest = 200;
   Millis& seen_at = seen.try_emplace(std::string(id.substr(0, longest)), at).first->second;
@@ -634,7 +661,7 @@ SessionCore::HoldGuard::~HoldGuard() {
 void SessionCore::note_unknown_outcome(UnknownOutcome lost) {
   lost.at = now_;
   lost.client_id = client_id_;
-  worker_.unknown_outcomes.forget_before(now_ - request_horizon_ms);
+  worker_.unknown_outcomes.forget(now_, snapshot_->answers_since);
   worker_.unknown_outcomes.note(std::move(lost));
 }
 

@@ -114,6 +114,8 @@ class SessionCore {
   // own_node or whichever broker of that cluster answers.
   NodeId some_node(Cluster cluster) const { return own_node(cluster).value_or(any_node); }
 
+  // Whether nothing may be asked of that cluster now: whatever is sent there is unreachable.
+  bool severed(Cluster cluster) const { return snapshot_->severed[index_of(cluster)]; }
   // The connection to that broker; 0 while there is none.
   UpstreamId upstream_id(Cluster cluster, NodeId node) const {
     const auto found = upstream_of_.find({cluster, node});
@@ -258,6 +260,7 @@ class SessionCore {
   Call enqueue(UpstreamId id, Upstream& up, ApiKey api, Version version);
   void resolve(const std::shared_ptr<CallState>& call, CallStatus status);
   void drop_upstream(UpstreamId id, bool was_open);
+  void drop_severed();
   void give_up_calls();
   // What was sent before is late still.
   static bool is_stalled(const Upstream& up);

@@ -25,7 +25,8 @@ struct ProducerEntry {
 };
 using ProducerTable = std::unordered_map<ProducerId, ProducerEntry>;
 
-inline constexpr Millis no_lease = std::numeric_limits<Millis>::max();
+inline constexpr Millis never = std::numeric_limits<Millis>::max();
+inline constexpr Millis no_lease = never;
 
 struct PartitionView {
   VirtualLog log;
@@ -103,6 +104,10 @@ struct Snapshot {
   // Writes to a cluster are acknowledged only before this instant (controller_lease.cc).
   std::array<Millis, 2> lease_until{no_lease, no_lease};
 
+  // A cluster whose connections are given up, and not made anew: what it says meanwhile must reach no client.
+  std::array<bool, 2> severed{};
+  std::array<Millis, 2> answers_since{};  // never: it does not
+
   std::string brokers_without_port;      // which, and what to do about it; empty: every broker has one
   std::set<std::string> control_topics;  // the proxy's own, on both clusters
 
@@ -115,6 +120,10 @@ struct Snapshot {
   DefinedRoute defined_route(std::size_t route) const { return {routes[route].name, definitions}; }
   // The segment whose leaders are announced: while held requests are still being sent on, the one before.
   std::size_t announced_segment(const TopicView& topic, const PartitionView& partition) const;
+  // Whether somebody may have to go on without that cluster's word.
+  bool out_of_reach(Cluster cluster) const {
+    return severed[index_of(cluster)] || !images[index_of(cluster)]->reachable;
+  }
   // -1 when that real broker has no virtual one (yet).
   NodeId to_virtual(Cluster cluster, NodeId real) const;
   // Versions to announce to clients; an API that is not announced is absent.

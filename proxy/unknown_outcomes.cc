@@ -35,8 +35,15 @@ void UnknownOutcomes::note(UnknownOutcome lost) {
   if (!lost.client_id.empty()) known.client_id = lost.client_id;
 }
 
-void UnknownOutcomes::forget_before(Millis horizon) {
-  const std::size_t gone = std::erase_if(by_writer_, [horizon](const auto& e) { return e.second.at < horizon; });
+Millis UnknownOutcome::in_doubt_until(const AnswersSince& answers_since) const {
+  const Millis since = answers_since[index_of(writer.cluster)];
+  if (since == never) return never;
+  return (since > at + request_horizon_ms ? since : at) + request_horizon_ms;
+}
+
+void UnknownOutcomes::forget(Millis now, const AnswersSince& answers_since) {
+  const std::size_t gone =
+      std::erase_if(by_writer_, [&](const auto& e) { return now > e.second.in_doubt_until(answers_since); });
   if (gone > 0) ++changes_;
 }
 

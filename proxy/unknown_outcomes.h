@@ -2,6 +2,7 @@
 // broker's queue outlives its connection.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <map>
 #include <string>
@@ -11,6 +12,8 @@
 #include "proxy/snapshot.h"
 
 namespace crossover::proxy {
+
+using AnswersSince = std::array<Millis, 2>;  // by cluster; never: it does not answer
 
 struct UnknownOutcome {
   // What the writes of one producer to one partition have in common.
@@ -32,6 +35,9 @@ struct UnknownOutcome {
   // Whether a cluster that has this state of the producer has taken these writes, or refuses them from now on: it knows
   // what a producer wrote last, and takes nothing that comes before.
   bool settled_by(ProducerEpoch epoch_there, std::int32_t last_sequence_there) const;
+  // Beyond that time it is taken for gone. What its cluster had not taken when it fell silent, it may take when it
+  // comes back: a machine that was frozen goes on with what lay in its sockets.
+  Millis in_doubt_until(const AnswersSince& answers_since) const;
 };
 
 // Beyond this time after its connection was lost a request is taken for gone: longer than clients wait for an answer.
@@ -41,7 +47,7 @@ inline constexpr Millis request_horizon_ms = 30'000;
 class UnknownOutcomes {
  public:
   void note(UnknownOutcome lost);
-  void forget_before(Millis horizon);
+  void forget(Millis now, const AnswersSince& answers_since);
   std::vector<UnknownOutcome> all() const;
   std::uint64_t changes() const { return changes_; }  // rises with each
 

@@ -108,4 +108,12 @@ VirtualLog VirtualLog::flipped(Offset real_end, LeaderEpoch leader_epoch, Cluste
   return VirtualLog(std::move(segments));
 }
 
+VirtualLog VirtualLog::recovered(Offset real_end, LeaderEpoch leader_epoch, Cluster next, Offset next_real_end,
+                                 LeaderEpoch next_epoch) const {
+  VirtualLog after = flipped(real_end, leader_epoch, next, next_real_end, next_epoch);
+  after.segments_[after.segments_.size() - 2].assumed = true;
+  ++after.segments_.back().generation;
+  return after;
+}
+
 }  // namespace crossover::proxy

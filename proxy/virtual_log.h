@@ -23,6 +23,7 @@ struct Segment {
   LeaderEpoch boundary_epoch = -1;  // virtual leader epoch when it was closed; -1 while open
   std::int32_t generation = 0;      // which opening of the partition this is; producer id tags carry it
   bool lost = false;                // its topic was deleted or made anew on that cluster since: nothing of it is left
+  bool assumed = false;             // its end is not the cluster's own word but what was known of it: a recovery
   bool open() const { return length == open_length; }
   bool nothing_to_read() const { return !open() && (length == 0 || lost); }
   // One past the last offset; meaningless while open.
@@ -75,6 +76,9 @@ class VirtualLog {
   // closing leader, `next_epoch` that of the opening one: the virtual epoch rises by at least one.
   VirtualLog flipped(Offset real_end, LeaderEpoch leader_epoch, Cluster next, Offset next_real_end,
                      LeaderEpoch next_epoch) const;
+  // The same without the old home's word. A flip that it may know of alone is gone beyond.
+  VirtualLog recovered(Offset real_end, LeaderEpoch leader_epoch, Cluster next, Offset next_real_end,
+                       LeaderEpoch next_epoch) const;
 
   // Whether what a cluster holds of this that is not written to any more can still be read.
   bool has_history_on(Cluster cluster) const;

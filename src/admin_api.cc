@@ -194,6 +194,15 @@ std::optional<std::vector<std::string>> topics_of_body(const AdminRequest& reque
   return topics;
 }
 
+// {"confirm":"..."} and nothing else, or {}; nullopt when it is something else.
+std::optional<std::string> confirmation_of_body(const AdminRequest& request) {
+  const auto body = json_body(request);
+  if (body && body->empty()) return "";
+  const json::value* text = body && body->size() == 1 ? body->if_contains("confirm") : nullptr;
+  if (!text || !text->is_string()) return std::nullopt;
+  return std::string(text->get_string().data(), text->get_string().size());
+}
+
 // --- answers ---
 
 AdminResponse readiness(const StatusView& view) {
@@ -221,6 +230,10 @@ AdminResponse abort_answer(const proxy::AbortReport& report) {
   return reply(200, json::object{{"result", "aborted"},
                                  {"cluster", std::string(to_string(report.cluster))},
                                  {"transaction", transaction_json(report.transaction)}});
+}
+
+AdminResponse recovery_answer(const proxy::RecoveryReport& report) {
+  return reply(report.result == "done" ? 200 : 409, recovery_json(report));
 }
 
 AdminResponse change_answer(const std::string& route, const std::string& error) {
@@ -260,6 +273,7 @@ class Dispatch {
     if (path.size() == 3) return route(path[2]);
     if (path[3] == "cutover") return flip(path[2], proxy::Cluster::target);
     if (path[3] == "rollback") return flip(path[2], proxy::Cluster::source);
+    if (path[3] == "recover") return recover(path[2]);
     not_found();
   }
 
@@ -396,6 +410,25 @@ class Dispatch {
     backend_.abort_transaction(
         id, on<proxy::AbortReport>(options_.run,
                                    [respond = respond_](proxy::AbortReport report) { respond(abort_answer(report)); }));
+  }
+
+  // Without a body it says what it would do, and what is to be sent for it to be done.
+  void recover(const std::string& name) {
+    if (request_.method != "POST") return respond_(method_not_allowed("POST"));
+    if (auto refusal = refuse_change({})) return respond_(std::move(*refusal));
+    std::string confirm;
+    if (!request_.body.empty()) {
+      if (auto refusal = refuse_body_type(request_)) return respond_(std::move(*refusal));
+      const auto text = confirmation_of_body(request_);
+      if (!text) {
+        return respond_(admin_error(400, "the body does not confirm a recovery",
+                                    "send {\"confirm\":\"...\"} with the text that the answer to no body names"));
+      }
+      confirm = *text;
+    }
+    auto done = on<proxy::RecoveryReport>(
+        options_.run, [respond = respond_](proxy::RecoveryReport report) { respond(recovery_answer(report)); });
+    with_route(name, [&backend = backend_, name, confirm, done] { backend.recover(name, confirm, done); });
   }
 
   void refuse_default() {

@@ -33,6 +33,7 @@ class AdminBackend {
   virtual void flip(std::string route, proxy::Cluster to, proxy::FlipWishes wishes,
                     proxy::Controller::FlipDone done) = 0;
   virtual void abort_transaction(std::string transactional_id, proxy::Controller::AbortDone done) = 0;
+  virtual void recover(std::string route, std::string confirm, proxy::Controller::RecoveryDone done) = 0;
   virtual void define_route(proxy::RouteDefinition definition, proxy::Controller::Done done) = 0;
   virtual void delete_route(std::string route, proxy::Controller::Done done) = 0;
   virtual std::string metrics() = 0;                       // Prometheus text format

@@ -198,6 +198,7 @@ json::object summary_json(const StatusView& view, const proxy::RouteStatus& rout
                    {"home", text(to_string(route.view.home))},
                    {"generation", route.view.generation},
                    {"phase", text(to_string(route.view.phase))},
+                   {"recovered", route.recovered},
                    {"topic_count", size.topics},
                    {"partition_count", size.partitions}};
   // null: all that no other route names.
@@ -224,7 +225,8 @@ json::object segment_json(const proxy::Segment& segment) {
                    {"virtual_base", segment.virtual_base},
                    {"real_base", segment.real_base},
                    {"length", nullptr},
-                   {"generation", segment.generation}};
+                   {"generation", segment.generation},
+                   {"assumed_end", segment.assumed}};
   if (!segment.open()) out["length"] = segment.length;
   return out;
 }
@@ -284,29 +286,91 @@ HoldSummary summarise(std::vector<proxy::Millis> hold_ms) {
   return {hold_ms.size(), rank(50), rank(99), hold_ms.back()};
 }
 
+namespace {
+
+json::array gates_json(const std::vector<proxy::Gate>& gates) {
+  json::array out;
+  for (const auto& gate : gates)
+    out.push_back(json::object{{"name", gate.name}, {"ok", gate.ok}, {"detail", valid_utf8(gate.detail)}});
+  return out;
+}
+
+json::array steps_json(const std::vector<proxy::FlipStep>& steps) {
+  json::array out;
+  for (const auto& step : steps) out.push_back(json::object{{"name", step.name}, {"ms", step.ms}});
+  return out;
+}
+
+json::object hold_json(const std::vector<proxy::Millis>& hold_ms) {
+  const HoldSummary hold = summarise(hold_ms);
+  return {{"count", hold.count}, {"p50", hold.p50}, {"p99", hold.p99}, {"max", hold.max}};
+}
+
+}  // namespace
+
+json::object recovery_json(const proxy::RecoveryReport& report) {
+  constexpr std::size_t most = 10'000;
+  json::array partitions, in_doubt, ids, consequences;
+  for (const auto& p : report.partitions) {
+    if (partitions.size() == most) break;
+    partitions.push_back(json::object{{"topic", valid_utf8(p.topic)},
+                                      {"partition", p.partition},
+                                      {"virtual_end", p.virtual_end},
+                                      {"end_offset", p.real_end},
+                                      {"records_in_doubt", p.records_in_doubt}});
+  }
+  for (const auto& doubt : report.in_doubt) {
+    if (in_doubt.size() == most) break;
+    json::object row{{"topic", nullptr},
+                     {"partition", nullptr},
+                     {"client_id", valid_utf8(doubt.client_id)},
+                     {"producer_id", nullptr},
+                     {"records", doubt.records}};
+    if (!doubt.topic.empty()) {
+      row["topic"] = valid_utf8(doubt.topic);
+      row["partition"] = doubt.partition;
+    }
+    if (doubt.producer_id >= 0) row["producer_id"] = doubt.producer_id;
+    in_doubt.push_back(std::move(row));
+  }
+  for (const std::string& id : report.transactional_ids) ids.emplace_back(valid_utf8(id));
+  for (const std::string& said : report.consequences) consequences.emplace_back(valid_utf8(said));
+  return {{"route", report.route},
+          {"result", report.result},
+          {"from", text(to_string(report.from))},
+          {"to", text(to_string(report.to))},
+          {"generation", report.generation},
+          {"confirm", report.confirm},
+          {"error", valid_utf8(report.error)},
+          {"gates", gates_json(report.gates)},
+          {"consequences", std::move(consequences)},
+          {"partition_count", report.partitions.size()},
+          {"partitions", std::move(partitions)},
+          {"in_doubt_count", report.in_doubt.size()},
+          {"in_doubt", std::move(in_doubt)},
+          {"transactional_ids", std::move(ids)},
+          {"steps", steps_json(report.steps)},
+          {"hold_ms", hold_json(report.hold_ms)}};
+}
+
 json::object flip_json(const proxy::FlipReport& report, bool with_partitions) {
-  const bool cutover = report.direction != "rollback";
+  const bool recovery = report.direction == "recover";
+  const bool cutover = recovery ? report.recovered_to == Cluster::target : report.direction != "rollback";
   const std::string_view from = to_string(cutover ? Cluster::source : Cluster::target);
   const std::string_view to = to_string(cutover ? Cluster::target : Cluster::source);
-  json::array gates, steps, partitions;
-  for (const auto& gate : report.gates) {
-    gates.push_back(json::object{{"name", gate.name}, {"ok", gate.ok}, {"detail", valid_utf8(gate.detail)}});
-  }
-  for (const auto& step : report.steps) steps.push_back(json::object{{"name", step.name}, {"ms", step.ms}});
-  const HoldSummary hold = summarise(report.hold_ms);
-  json::object out{
-      {"route", report.route},
-      {"result", report.result},
-      {"direction", report.direction},
-      {"generation", report.generation},
-      {"gates", std::move(gates)},
-      {"steps", std::move(steps)},
-      {"hold_ms", json::object{{"count", hold.count}, {"p50", hold.p50}, {"p99", hold.p99}, {"max", hold.max}}},
-      {"partition_count", report.partitions.size()},
-      {"added_topics", names_json(report.added_topics)},
-      {"open_transactions", transactions_json(report.open_transactions)},
-      {"aborted", transactions_json(report.aborted)},
-      {"error", valid_utf8(report.error)}};
+  json::array partitions;
+  json::object out{{"route", report.route},
+                   {"result", report.result},
+                   {"direction", report.direction},
+                   {"generation", report.generation},
+                   {"gates", gates_json(report.gates)},
+                   {"steps", steps_json(report.steps)},
+                   {"hold_ms", hold_json(report.hold_ms)},
+                   {"partition_count", report.partitions.size()},
+                   {"added_topics", names_json(report.added_topics)},
+                   {"open_transactions", transactions_json(report.open_transactions)},
+                   {"aborted", transactions_json(report.aborted)},
+                   {"error", valid_utf8(report.error)}};
   if (!with_partitions) return out;
   for (const auto& p : report.partitions) {
     partitions.push_back(json::object{{"topic", valid_utf8(p.topic)},

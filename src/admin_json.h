@@ -24,6 +24,7 @@ struct HoldSummary {
 HoldSummary summarise(std::vector<proxy::Millis> hold_ms);
 
 boost::json::object flip_json(const proxy::FlipReport& report, bool with_partitions);
+boost::json::object recovery_json(const proxy::RecoveryReport& report);
 boost::json::object status_json(const StatusView& view);
 boost::json::object transaction_json(const proxy::OpenTransaction& transaction);
 boost::json::object clusters_json(const StatusView& view);

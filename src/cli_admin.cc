@@ -1,5 +1,7 @@
 #include "src/cli_admin.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -7,6 +9,8 @@
 #include <boost/json/serialize.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
+#include <optional>
 
 #include "src/cli_http.h"
 #include "src/cli_render.h"
@@ -113,6 +117,14 @@ Request request_of(const CliCall& call, std::string& error) {
             .timeout = flip_timeout,
             .render = render_flip};
   }
+  if (name == "recover") {
+    const std::string route = argument.empty() ? "default" : argument;
+    return {.method = "POST",
+            .target = "/v1/routes/" + route + "/recover",
+            .body = call.has("--confirm") ? json::serialize(json::object{{"confirm", flag("--confirm")}}) : "",
+            .timeout = flip_timeout,
+            .render = render_recovery};
+  }
   const int wishes = int{call.has("--topic")} + int{call.has("--define")} + int{call.has("--delete")};
   if (wishes > 1 || (wishes == 1 && argument.empty()))
     error = "--topic, --define and --delete go with one ROUTE, one at a time";
@@ -147,6 +159,27 @@ bool gates_open(const json::value& value) {
   });
 }
 
+// What an answer asks to be typed; empty: nothing.
+std::string wanted_text(const HttpAnswer& answer) {
+  json::error_code error;
+  const json::value value = json::parse(answer.body, error);
+  if (error || !value.is_object()) return "";
+  const json::value* result = value.as_object().if_contains("result");
+  const json::value* confirm = value.as_object().if_contains("confirm");
+  const bool asks = result && *result == "unconfirmed" && confirm && confirm->is_string();
+  return asks ? std::string(confirm->get_string()) : "";
+}
+
+// The line that is typed on the terminal; nullopt: there is none.
+std::optional<std::string> typed() {
+  if (::isatty(STDIN_FILENO) == 0) return std::nullopt;
+  print(stdout, "\nType it here to go on, anything else to leave it: ");
+  std::fflush(stdout);
+  std::string line;
+  if (!std::getline(std::cin, line)) return std::nullopt;
+  return line;
+}
+
 int show(const CliCall& call, const Request& request, const HttpAnswer& answer) {
   json::error_code error;
   const json::value value = json::parse(answer.body, error);
@@ -174,7 +207,17 @@ int run_admin_command(const CliCall& call) {
   const std::string text = admin_address(call);
   const auto address = config::parse_host_port(text.starts_with("http://") ? text.substr(7) : text);
   if (!address || address->port == 0) return complain("--admin: expected HOST:PORT, not \"" + text + "\"", usage_error);
-  const HttpAnswer answer = http_request(*address, request.method, request.target, request.body, request.timeout);
+  const auto ask = [&](const std::string& body) {
+    return http_request(*address, request.method, request.target, body, request.timeout);
+  };
+  HttpAnswer answer = ask(request.body);
+  if (answer.status == 0) return complain("no answer from the admin endpoint at " + answer.error, 1);
+  const int code = show(call, request, answer);
+  const std::string wanted = request.body.empty() && !call.has("--json") ? wanted_text(answer) : "";
+  const auto line = wanted.empty() ? std::nullopt : typed();
+  if (!line) return code;
+  if (*line != wanted) return complain("that is not the text; nothing was changed", 1);
+  answer = ask(json::serialize(json::object{{"confirm", wanted}}));
   if (answer.status == 0) return complain("no answer from the admin endpoint at " + answer.error, 1);
   return show(call, request, answer);
 }

@@ -95,6 +95,16 @@ const std::vector<CliCommand>& cli_commands() {
        "abort the open transaction of a transactional id",
        "Its owner is fenced, as by a newer instance, and has to start anew.",
        {admin_flag, json_flag}},
+      {"recover",
+       "[ROUTE]",
+       0,
+       1,
+       "take a route to the other cluster when its home does not answer any more",
+       "Without ROUTE: the route default. It shows what would be hidden or may be duplicated and changes nothing "
+       "before\n"
+       "the text that it names is typed, or given with --confirm. While the home answers, cutover and rollback do it\n"
+       "without any loss, and recover is refused.",
+       {admin_flag, {"--confirm", "TEXT", "do it, if this is the text that is to be typed"}, json_flag}},
       {"routes",
        "[ROUTE]",
        0,

@@ -114,8 +114,9 @@ std::string routes_table(const json::array& routes) {
   Table table({"ROUTE", "HOME", "STATE", "FLIPS", "TOPICS", "PARTITIONS", "LAST FLIP"});
   for (const json::value& route : routes) {
     const json::value& flip = route.at("flip");
-    const std::string state =
-        flip.at("running").as_bool() ? "flipping: " + text_of(flip.at("step")) : text_of(route.at("phase"));
+    const std::string state = flip.at("running").as_bool()
+                                  ? "flipping: " + text_of(flip.at("step"))
+                                  : text_of(route.at("phase")) + (route.at("recovered").as_bool() ? ", recovered" : "");
     table.add({text_of(route.at("route")), text_of(route.at("home")), state, number_of(route.at("generation")),
                number_of(route.at("topic_count")), number_of(route.at("partition_count")),
                last_flip_text(route.at("last_flip"))});
@@ -261,6 +262,43 @@ std::string render_route(const json::value& route) {
   if (!couplings.empty()) out += "\n" + couplings;
   out += "\n" + segments_text(route.at("topics").as_array());
   if (route.at("truncated").as_bool()) out += "  … more topics follow (--topic NAME shows one)\n";
+  return out;
+}
+
+std::string render_recovery(const json::value& report) {
+  const std::string result = text_of(report.at("result"));
+  const std::string way = "recovery from the " + text_of(report.at("from")) + " to the " + text_of(report.at("to"));
+  std::string out = "Route " + text_of(report.at("route")) + ": " + way;
+  if (result == "done") out += " done, generation " + number_of(report.at("generation"));
+  if (result == "refused") out += " REFUSED: " + text_of(report.at("error"));
+  if (result == "failed") out += " FAILED: " + text_of(report.at("error"));
+  if (result == "unconfirmed") out += ", not confirmed: nothing was changed";
+  out += "\n";
+  for (const std::string& part :
+       {gates_text(report.at("gates").as_array()), steps_text(report.at("steps").as_array())}) {
+    if (!part.empty()) out += "\n" + part;
+  }
+  if (result == "refused") return out;
+  out += "\n";
+  for (const json::value& said : report.at("consequences").as_array()) out += "  - " + text_of(said) + "\n";
+  for (const json::value& id : report.at("transactional_ids").as_array()) out += "    fenced: " + text_of(id) + "\n";
+  for (const json::value& doubt : report.at("in_doubt").as_array()) {
+    out += "    in doubt: " +
+           (doubt.at("topic").is_null() ? std::string("some partition")
+                                        : text_of(doubt.at("topic")) + "-" + number_of(doubt.at("partition"))) +
+           ", client " + text_of(doubt.at("client_id")) +
+           (doubt.at("producer_id").is_null() ? "" : ", producer " + number_of(doubt.at("producer_id"))) + ", " +
+           number_of(doubt.at("records")) + " records\n";
+  }
+  out += "\nWhere the log at the old home is taken to end:\n";
+  for (const json::value& p : report.at("partitions").as_array()) {
+    out += "  " + text_of(p.at("topic")) + "-" + number_of(p.at("partition")) + ": offset " +
+           number_of(p.at("virtual_end")) + " (" + number_of(p.at("end_offset")) + " there)\n";
+  }
+  if (result == "unconfirmed") {
+    if (!text_of(report.at("error")).empty()) out += "\n" + text_of(report.at("error")) + "\n";
+    out += "\nTo do it, type or give with --confirm:\n  " + text_of(report.at("confirm")) + "\n";
+  }
   return out;
 }
 

@@ -12,6 +12,7 @@ std::string render_routes(const boost::json::value& routes);
 std::string render_route(const boost::json::value& route);
 // POST /v1/transactions/{id}/abort.
 std::string render_abort(const boost::json::value& answer);
+std::string render_recovery(const boost::json::value& report);
 std::string render_flip(const boost::json::value& report);
 
 // Without what a terminal would obey.

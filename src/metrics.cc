@@ -86,7 +86,7 @@ constexpr CountRow count_rows[] = {
     {Count::upstream_opened, "crossover_upstream_connects_total", "Connections opened to brokers for clients"},
     {Count::upstream_failed, "crossover_upstream_connect_failures_total", "Connections to brokers that failed to open"},
     {Count::upstream_lost, "crossover_upstream_lost_total", "Open connections that a broker ended"},
-    {Count::flips, "crossover_flips_total", "Cutovers and rollbacks by result; dry runs are none"},
+    {Count::flips, "crossover_flips_total", "Cutovers, rollbacks and recoveries by result; dry runs are none"},
     {Count::appends, "crossover_control_appends_total", "Records appended to the control topics by result"},
     {Count::cpu, "process_cpu_seconds_total", "CPU time, user and system"},
 };

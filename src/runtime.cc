@@ -74,6 +74,7 @@ class Runtime final : public proxy::ControllerIo, public AdminBackend {
   void connections(std::function<void(std::vector<proxy::SessionInfo>)> done) override;
   void flip(std::string route, Cluster to, proxy::FlipWishes wishes, proxy::Controller::FlipDone done) override;
   void abort_transaction(std::string transactional_id, proxy::Controller::AbortDone done) override;
+  void recover(std::string route, std::string confirm, proxy::Controller::RecoveryDone done) override;
   void define_route(proxy::RouteDefinition definition, proxy::Controller::Done done) override;
   void delete_route(std::string route, proxy::Controller::Done done) override;
   std::string metrics() override { return metrics_.text(); }
@@ -394,6 +395,17 @@ void Runtime::flip(std::string route, Cluster to, proxy::FlipWishes wishes, prox
 void Runtime::abort_transaction(std::string transactional_id, proxy::Controller::AbortDone done) {
   boost::asio::post(io_, [this, id = std::move(transactional_id), done = std::move(done)] {
     controller_->abort_transaction(id, done, now_ms());
+  });
+}
+
+void Runtime::recover(std::string route, std::string confirm, proxy::Controller::RecoveryDone done) {
+  boost::asio::post(io_, [this, route = std::move(route), confirm = std::move(confirm), done = std::move(done)] {
+    const auto counted = [this, done](proxy::RecoveryReport report) {
+      const bool tried = report.result == "done" || report.result == "failed";
+      if (tried) metrics_.on_flip({.direction = "recover", .result = report.result, .steps = report.steps});
+      done(std::move(report));
+    };
+    controller_->recover(route, confirm, counted, now_ms());
   });
 }
 

@@ -216,6 +216,7 @@ void Worker::send_report() {
   report.revision = snapshot_->revision;
   for (const auto& [name, load] : state_.routes) report.routes.push_back({name, load.writes_in_flight, load.held});
   report.unknown_outcomes = state_.unknown_outcomes.all();
+  report.known_ends = proxy::take_known_ends(state_, *snapshot_);
   report.hold_times_ms = std::exchange(state_.hold_times_ms, {});
   report.transactional_ids = state_.transactional_ids;
   report.couplings = state_.couplings.take_changes();
@@ -244,7 +245,7 @@ void Worker::on_tick() {
   }
   enforce_budget(over, largest);
   check_writes();
-  state_.unknown_outcomes.forget_before(now_ms() - proxy::request_horizon_ms);
+  state_.unknown_outcomes.forget(now_ms(), snapshot_->answers_since);
   // What was found without a flip (unknown outcomes, late hold times) reaches the controller with the next tick.
   if (!state_.hold_times_ms.empty() || !same(state_.routes, reported_) ||
       state_.unknown_outcomes.changes() != reported_unknown_ || state_.couplings.changed()) {

@@ -132,7 +132,7 @@ function routeCard(route, ready) {
   return el('article', { className: 'card', 'data-route': route.route },
     el('div', { className: 'card-head' }, el('h3', {}, route.route),
       el('span', { className: `pill ${route.home}`, 'data-home': route.home }, `home: ${route.home}`),
-      el('span', { className: route.phase === 'open' ? 'pill' : 'pill busy' }, running ? `flipping: ${route.flip.step || '…'}` : route.phase),
+      el('span', { className: route.phase === 'open' ? 'pill' : 'pill busy' }, running ? `flipping: ${route.flip.step || '…'}` : route.recovered ? `${route.phase}, recovered` : route.phase),
       el('span', { className: 'spacer' }), el('span', { className: 'quiet' }, `generation ${route.generation}`)),
     el('div', { className: 'quiet' }, `${plural(route.topic_count, 'topic')}, ${plural(route.partition_count, 'partition')}: ${what}`),
     running ? stepper(route.flip.step) : lastFlip(route.last_flip),

@@ -205,6 +205,25 @@ void FakeAdmin::abort_transaction(std::string transactional_id, proxy::Controlle
   done(report);
 }
 
+void FakeAdmin::recover(std::string route, std::string confirm, proxy::Controller::RecoveryDone done) {
+  calls.push_back("recover " + route + (confirm.empty() ? "" : " '" + confirm + "'"));
+  proxy::RecoveryReport report{.route = route, .from = Cluster::source, .to = Cluster::target, .generation = 2};
+  if (home_answers) {
+    report.result = "refused";
+    report.error = "the source cluster answers";
+    return done(report);
+  }
+  report.gates = {{"target_reachable", true, "answers"}};
+  report.confirm = "recover " + route + " to target at generation 2";
+  report.partitions = {{"orders", 0, 41'230, 30, 5}};
+  report.in_doubt = {{"orders", 0, "orders-\xff", 1'000, 0, 17, 5}, {.producer_id = -1, .records = 1}};
+  report.transactional_ids = {"payments-1"};
+  report.consequences = {"6 records of 2 writers are in doubt"};
+  report.result = confirm == report.confirm ? "done" : "unconfirmed";
+  if (report.result == "done") report.steps = {{"fence", 1}, {"record", 4}};
+  done(report);
+}
+
 void FakeAdmin::define_route(proxy::RouteDefinition definition, proxy::Controller::Done done) {
   std::string call = "define " + definition.name;
   for (const std::string& topic : definition.topics) call += " " + topic;

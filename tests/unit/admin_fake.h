@@ -19,6 +19,7 @@ class FakeAdmin : public src::AdminBackend {
   void connections(std::function<void(std::vector<proxy::SessionInfo>)> done) override;
   void flip(std::string route, proxy::Cluster to, proxy::FlipWishes wishes, proxy::Controller::FlipDone done) override;
   void abort_transaction(std::string transactional_id, proxy::Controller::AbortDone done) override;
+  void recover(std::string route, std::string confirm, proxy::Controller::RecoveryDone done) override;
   void define_route(proxy::RouteDefinition definition, proxy::Controller::Done done) override;
   void delete_route(std::string route, proxy::Controller::Done done) override;
   std::string metrics() override { return "# TYPE crossover_up gauge\ncrossover_up 1\n"; }
@@ -39,6 +40,7 @@ class FakeAdmin : public src::AdminBackend {
   std::vector<proxy::SessionInfo> sessions;
   bool gate_fails = false;
   std::string change_error;  // of define_route and delete_route, and of abort_transaction
+  bool home_answers = true;  // a recovery is refused
 
  private:
   std::mutex mutex_;

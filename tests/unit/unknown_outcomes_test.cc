@@ -42,9 +42,13 @@ TEST(UnknownOutcomes, TheLastOfAProducerCounts) {
   all.note(lost(1, 0, 15));
   EXPECT_EQ(all.all()[0].epoch, 1);
   EXPECT_EQ(all.all()[0].last_sequence, 0);
-  all.forget_before(20);
+  all.forget(request_horizon_ms + 20, {0, 0});
   EXPECT_EQ(all.all().size(), 1u);
-  all.forget_before(21);
+  all.forget(request_horizon_ms + 21, {never, 0});
+  EXPECT_EQ(all.all().size(), 1u) << "the cluster is away with it";
+  all.forget(2 * request_horizon_ms + 50, {request_horizon_ms + 50, 0});
+  EXPECT_EQ(all.all().size(), 1u) << "it has come back with it";
+  all.forget(request_horizon_ms + 21, {0, 0});
   EXPECT_TRUE(all.all().empty());
 }
 
