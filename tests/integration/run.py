@@ -24,6 +24,11 @@ FILES = [
     "unacknowledged",
     "hostile",
     "hold",
+<<<<<<< HEAD
+=======
+    "transactions",
+    "recover",
+>>>>>>> 3a6cc2d (Recover: tests, command line, description)
     "versions",
     "cuts",
     "exactly_once",

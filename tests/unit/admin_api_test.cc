@@ -145,6 +145,35 @@ TEST_F(AdminApiTest, what_may_have_meant_a_dry_run_never_flips) {
   EXPECT_THAT(fake.calls, IsEmpty());
 }
 
+TEST_F(AdminApiTest, a_recovery_is_done_when_it_is_confirmed) {
+  EXPECT_EQ(ask("POST", "/v1/routes/orders/recover").status, 409);
+  fake.home_answers = false;
+  const AdminResponse plan = ask("POST", "/v1/routes/orders/recover");
+  EXPECT_EQ(plan.status, 409);
+  const json::value said = json::parse(plan.body);
+  EXPECT_EQ(said.at("result"), "unconfirmed");
+  EXPECT_EQ(said.at("partitions").at(0).at("virtual_end"), 41'230);
+  EXPECT_EQ(said.at("in_doubt").at(0).at("client_id"), "orders-\xef\xbf\xbd");
+  EXPECT_EQ(said.at("in_doubt").at(1).at("topic"), json::value());
+  EXPECT_EQ(said.at("transactional_ids").at(0), "payments-1");
+  const std::string words(said.at("confirm").as_string());
+  EXPECT_EQ(ask("POST", "/v1/routes/orders/recover", R"({"confirm":"yes"})").status, 409);
+  const AdminResponse done = ask("POST", "/v1/routes/orders/recover", R"({"confirm":")" + words + R"("})");
+  EXPECT_EQ(done.status, 200);
+  EXPECT_EQ(json::parse(done.body).at("result"), "done");
+  EXPECT_THAT(fake.calls, ElementsAre("recover orders", "recover orders", "recover orders 'yes'",
+                                      "recover orders '" + words + "'"));
+}
+
+TEST_F(AdminApiTest, what_confirms_nothing_never_reaches_the_backend) {
+  for (const char* body : {"x", "[]", R"({"confirm":1})", R"({"confirm":"a","force":true})", R"({"yes":"a"})"})
+    EXPECT_EQ(ask("POST", "/v1/routes/orders/recover", body).status, 400) << body;
+  EXPECT_EQ(ask("POST", "/v1/routes/orders/recover?dry_run=true").status, 400);
+  EXPECT_EQ(ask("GET", "/v1/routes/orders/recover").status, 405);
+  EXPECT_EQ(ask("POST", "/v1/routes/none/recover").status, 404);
+  EXPECT_THAT(fake.calls, IsEmpty());
+}
+
 TEST_F(AdminApiTest, a_failed_gate_is_a_conflict) {
   fake.gate_fails = true;
   const AdminResponse failed = ask("POST", "/v1/routes/orders/cutover");

@@ -201,5 +201,36 @@ TEST(ControlLog, ANewerFormatIsNoticedAndNotFolded) {
   EXPECT_EQ(topic.log.state().cluster_id, "");
 }
 
+// The old home closed the route for a flip that nobody else came to know of; then it was recovered.
+TEST(ControlState, ARecoveryHoldsWhateverTheOldHomeSays) {
+  Topic old_home, new_home;
+  write_flip(old_home, false, "flip", after_cutover(), target, 1);
+  const VirtualLog recovered = VirtualLog::identity(source).recovered(90, 5, target, 3, 0);
+  const auto parts = control_record::parts("recovery", orders(recovered), {});
+  for (const Bytes& part : parts) new_home.write(part);
+  RouteState route = default_at(target, 2);
+  route.recovered = true;
+  new_home.write(control_record::open(new_home.chain("recover"), route, "recovery", parts.size()));
+  for (const bool old_first : {true, false}) {
+    ControlState together = (old_first ? old_home : new_home).log.state();
+    together.merge((old_first ? new_home : old_home).log.state());
+    const RouteState& now = together.routes.at(default_route);
+    EXPECT_EQ(now.generation, 2);
+    EXPECT_TRUE(now.opened);
+    EXPECT_TRUE(now.recovered);
+    EXPECT_EQ(together.topics.at("orders").partitions[0].log, recovered);
+    EXPECT_TRUE(together.topics.at("orders").partitions[0].log.segments()[0].assumed);
+  }
+  // Told later, by a snapshot: either log alone suffices from then on.
+  ControlState all = new_home.log.state();
+  all.merge(old_home.log.state());
+  const auto told = control_record::parts("told", all.topics, all.bindings);
+  for (const Bytes& part : told) old_home.write(part);
+  old_home.write(control_record::snapshot(old_home.chain("snapshot"), all, "told", told.size()));
+  EXPECT_EQ(old_home.log.state().routes.at(default_route).generation, 2);
+  EXPECT_TRUE(old_home.log.state().routes.at(default_route).recovered);
+  EXPECT_EQ(old_home.log.state().topics.at("orders").partitions[0].log, recovered);
+}
+
 }  // namespace
 }  // namespace crossover::proxy

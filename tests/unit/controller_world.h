@@ -128,6 +128,7 @@ struct ControllerWorld : ControllerIo {
       report.worker = 0;
       report.revision = revision;
       report.unknown_outcomes = unknown_outcomes;
+      report.known_ends = known_ends;
       controller->on_worker_report(report, now);
     });
   }
@@ -162,6 +163,7 @@ struct ControllerWorld : ControllerIo {
   Millis now = 1'000'000, timer = -1;
   bool drop_appends = false;                     // as if the control topics' leaders were silent
   std::vector<UnknownOutcome> unknown_outcomes;  // as the worker reports them
+  std::vector<KnownEnds::Row> known_ends;        // the same
 
  private:
   std::optional<Bytes> ask(Cluster c, NodeId node, ApiKey api, Version version, BytesView body) {

@@ -26,7 +26,7 @@ class CommandLine:
 
 def check_usage(crossover):
     assert crossover("--version").startswith("crossover ")
-    commands = ["run", "validate", "config", "status", "cutover", "rollback", "routes", "log-level", "completion"]
+    commands = ["run", "validate", "config", "status", "cutover", "rollback", "recover", "routes", "log-level", "completion"]
     for command in commands:
         assert command in crossover("--help")
         assert "Usage: crossover " + command in crossover(command, "--help")

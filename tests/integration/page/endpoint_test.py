@@ -104,6 +104,9 @@ def check_description(address):
         schema = api["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
         answer = json.loads(ask(address, method.upper(), target)[1])
         jsonschema.validate(answer, nullable({**schema, "components": api["components"]}))
+    refused = json.loads(ask(address, "POST", "/v1/routes/orders/recover")[1])
+    schema = api["components"]["schemas"]["RecoveryReport"]
+    jsonschema.validate(refused, nullable({**schema, "components": api["components"]}))
 
 
 def nullable(schema):
