@@ -451,7 +451,11 @@ Task<> Controller::Impl::run_recovery(std::string route_name, std::string confir
   if (plan.error.empty()) co_await recovery_gates(flip);
   plan.gates = flip.report.gates;
   if (plan.error.empty() && !all_green(flip.report)) plan.error = "a gate is red";
-  if (!plan.error.empty()) co_return done(plan);
+  if (!plan.error.empty()) {
+    io_.log("warn", "recovery_refused",
+            {{"route", route_name}, {"to", std::string(to_string(flip.to))}, {"error", plan.error}});
+    co_return done(plan);
+  }
   co_await plan_recovery(flip, plan);
   plan.confirm = confirmation(route_name, flip.to, plan.generation);
   if (confirm != plan.confirm) {

@@ -24,11 +24,7 @@ FILES = [
     "unacknowledged",
     "hostile",
     "hold",
-<<<<<<< HEAD
-=======
-    "transactions",
     "recover",
->>>>>>> 3a6cc2d (Recover: tests, command line, description)
     "versions",
     "cuts",
     "exactly_once",
