@@ -225,9 +225,9 @@ json::object segment_json(const proxy::Segment& segment) {
                    {"virtual_base", segment.virtual_base},
                    {"real_base", segment.real_base},
                    {"length", nullptr},
-                   {"generation", segment.generation},
-                   {"assumed_end", segment.assumed}};
+                   {"generation", segment.generation}};
   if (!segment.open()) out["length"] = segment.length;
+  if (segment.assumed) out["assumed_end"] = true;
   return out;
 }
 
