@@ -311,6 +311,8 @@ class Controller::Impl {
   std::vector<std::string> find_known_ends(Flip& flip) const;
   std::vector<std::string> ids_to_fence(const Flip& flip) const;
   std::vector<RecoveryReport::InDoubt> in_doubt(const Flip& flip) const;
+  std::int64_t unanswered(const Flip& flip) const;
+  void name_doubts(const Flip& flip, RecoveryReport& plan) const;
   void doubt_of_old_home_gate(Flip& flip);
   Task<bool> do_recover(Flip& flip);
   Task<bool> fence_ids(Flip& flip);

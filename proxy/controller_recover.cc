@@ -131,6 +131,25 @@ std::vector<RecoveryReport::InDoubt> Controller::Impl::in_doubt(const Flip& flip
   return named;
 }
 
+// Requests that still wait for its answer: once their connections are given up they are in doubt as well.
+std::int64_t Controller::Impl::unanswered(const Flip& flip) const {
+  std::int64_t writes = 0;
+  for (const WorkerView& worker : workers_) {
+    for (const auto& [route, load] : worker.routes)
+      writes += route.may_concern(flip.route.name, state_.routes_revision) ? load.writes_in_flight : 0;
+  }
+  return writes;
+}
+
+void Controller::Impl::name_doubts(const Flip& flip, RecoveryReport& plan) const {
+  plan.in_doubt = in_doubt(flip);
+  for (auto& row : plan.partitions) {
+    row.records_in_doubt = 0;
+    for (const auto& doubt : plan.in_doubt)
+      row.records_in_doubt += doubt.topic == row.topic && doubt.partition == row.partition ? doubt.records : 0;
+  }
+}
+
 // --- whether it may be ---
 
 void Controller::Impl::recover(const std::string& route, const std::string& confirm, RecoveryDone done, Millis now) {
@@ -248,6 +267,8 @@ void Controller::Impl::doubt_of_old_home_gate(Flip& flip) {
   std::vector<std::string> named;
   for (const auto& [who, count] : records)
     named.push_back(who + ": " + count_of(static_cast<std::size_t>(count), "record"));
+  if (const std::int64_t waiting = unanswered(flip); waiting > 0)
+    named.push_back(count_of(static_cast<std::size_t>(waiting), "request") + " that still wait");
   const std::string home(to_string(flip.from));
   gate(flip, "old_home_unreachable", false,
        "the " + home + " cluster is the route's home, and what landed there it alone can say; " +
@@ -309,7 +330,6 @@ Task<> Controller::Impl::plan_recovery(Flip& flip, RecoveryReport& plan) {
     co_await told;
   }
   find_known_ends(flip);
-  plan.in_doubt = in_doubt(flip);
   plan.transactional_ids = ids_to_fence(flip);
   plan.partitions.clear();
   std::size_t held_there = 0;
@@ -321,14 +341,14 @@ Task<> Controller::Impl::plan_recovery(Flip& flip, RecoveryReport& plan) {
     row.partition = place.partition;
     row.real_end = place.old_end;
     row.virtual_end = view->log.open_segment().to_virtual(place.old_end);
-    for (const auto& doubt : plan.in_doubt) {
-      if (doubt.topic != place.topic || doubt.partition != place.partition) continue;
-      row.records_in_doubt += doubt.records;
-    }
     const bool open_holds_any = place.old_end > view->log.open_segment().real_base;
     if (open_holds_any || view->log.has_history_on(flip.from)) ++held_there;
   }
+  name_doubts(flip, plan);
   plan.consequences = consequences_of(plan, held_there, flip.from == snapshot_->groups_home);
+  if (const std::int64_t waiting = unanswered(flip); waiting > 0)
+    plan.consequences.push_back(count_of(static_cast<std::size_t>(waiting), "request") +
+                                " with writes still wait for its answer: they will be in doubt as well");
 }
 
 // --- doing it ---
@@ -484,6 +504,7 @@ void Controller::Impl::conclude_recovery(Flip& flip, RecoveryReport& plan) {
   plan.generation = flip.report.generation;
   plan.steps = flip.report.steps;
   plan.hold_ms = flip.report.hold_ms;
+  name_doubts(flip, plan);
   for (const FlipPartition& done : flip.report.partitions) {
     for (auto& row : plan.partitions) {
       if (row.topic != done.topic || row.partition != done.partition) continue;

@@ -39,11 +39,11 @@ class Tail:
         self.thread.join()
 
 
-def _kill_home(lab, producers):
+def _lose_home(lab, producers, how):
     before = sum(producer.count("A") for producer in producers)
     process.wait_until("some acknowledged", lambda: sum(p.count("A") for p in producers) >= before + 300, 60)
     for node in lab.source.running():
-        lab.source.kill(node)
+        how(node)
     process.wait_until("the proxy sees it", lambda: not _reachable(lab, "source"), 30)
 
 
@@ -91,44 +91,61 @@ def _judge(producers, log, plan, topic):
     return verdict, len(twice)
 
 
-def scenario_the_home_dies(lab, settings):
+def _start(lab, name):
     lab.bring_home("source")
-    topic = lab.topic("dies", partitions=PARTITIONS)
+    topic = lab.topic(name, partitions=PARTITIONS)
     options = {"bootstrap": lab.bootstrap, "topic": topic, "partitions": PARTITIONS, "rate": 500, "acks": "all"}
     producers = [
-        workers.Worker(client, "produce", lab.folder, f"dies-{client}", idempotent="true", **options)
+        workers.Worker(client, "produce", lab.folder, f"{name}-{client}", idempotent="true", **options)
         for client in CLIENTS
     ]
     for producer in producers:
         producer.wait_ready()
-    tail = Tail(lab.bootstrap, topic)
-    code, report = _recover(lab, "recover default to target at generation 0")
-    assert code == 409 and report["result"] == "refused" and "answers" in report["error"], (code, report)
-    _kill_home(lab, producers)
-    _refused_with_names(lab, topic)
-    plan = _plan(lab)
-    assert plan["in_doubt"], "writes were under way"
+    return topic, producers
+
+
+def _goes_on(lab, plan, producers):
+    """The answer, and how long until everybody's writes were acknowledged again."""
     began = time.monotonic()
+    before = [producer.count("A") for producer in producers]
     code, done = _recover(lab, plan["confirm"])
     assert code == 200 and done["result"] == "done", (code, done)
-    before = [producer.count("A") for producer in producers]
-    process.wait_until(
-        "writes go on", lambda: all(p.count("A") > n + 100 for p, n in zip(producers, before)), 60
-    )
-    took = time.monotonic() - began
+    process.wait_until("writes go on", lambda: all(p.count("A") > n + 100 for p, n in zip(producers, before)), 60)
     route = lab.proxy.route()
     assert route["home"] == "target" and route["recovered"], route
-    for node in lab.source.ports:
-        lab.source.start(node, wait=False)
-    lab.source.wait()
-    process.wait_until("the proxy sees it again", lambda: _reachable(lab, "source"), 60)
-    # Stragglers could still land for a while, and until then it is refused.
+    return done, time.monotonic() - began
+
+
+def _roll_back(lab, producers, settings):
+    """Stragglers could still land for half a minute, and until then it is refused."""
+    gates = lab.proxy.call("POST", "/v1/routes/default/rollback?dry_run=true")[1]["gates"]
+    red = [gate["name"] for gate in gates if not gate["ok"]]
+    assert set(red) <= {"unknown_outcomes", "in_sync_replicas", "leaders"}, red
+    if not settings.full:
+        return
     lab.flip("rollback", limit=90)
     assert not lab.proxy.route()["recovered"]
     before = [producer.count("A") for producer in producers]
     process.wait_until(
         "writes go on there", lambda: all(p.count("A") > n + 100 for p, n in zip(producers, before)), 60
     )
+
+
+def scenario_the_home_dies(lab, settings):
+    topic, producers = _start(lab, "dies")
+    tail = Tail(lab.bootstrap, topic)
+    code, report = _recover(lab, "recover default to target at generation 0")
+    assert code == 409 and report["result"] == "refused" and "answers" in report["error"], (code, report)
+    _lose_home(lab, producers, lab.source.kill)
+    _refused_with_names(lab, topic)
+    plan = _plan(lab)
+    assert plan["in_doubt"], "writes were under way"
+    plan, took = _goes_on(lab, plan, producers)
+    for node in lab.source.ports:
+        lab.source.start(node, wait=False)
+    lab.source.wait()
+    process.wait_until("the proxy sees it again", lambda: _reachable(lab, "source"), 60)
+    _roll_back(lab, producers, settings)
     workers.stop_all(producers, patience=150)
     log = native.log(lab.bootstrap, topic)
     process.wait_until("the reader sees all", lambda: len(tail.log) >= len(log), 60)
@@ -137,3 +154,30 @@ def scenario_the_home_dies(lab, settings):
     verdict, twice = _judge(producers, log, plan, topic)
     doubt = sum(row["records"] for row in plan["in_doubt"])
     return f"{verdict.acked} acknowledged, {doubt} in doubt, {twice} twice; writes went on after {took:.1f} s"
+
+
+def scenario_the_home_freezes(lab, settings):
+    """Its brokers stop in the middle of everything, and take what lies in their sockets when they go on."""
+    topic, producers = _start(lab, "freezes")
+    _lose_home(lab, producers, lab.source.suspend)
+    plan = _plan(lab)
+    plan, took = _goes_on(lab, plan, producers)
+    assert plan["in_doubt"], "writes were under way"
+    for node in lab.source.ports:
+        lab.source.resume(node)
+    process.wait_until("the proxy sees it again", lambda: _reachable(lab, "source"), 60)
+    lab.proxy.kill()  # whoever comes next takes the recovered state
+    lab.proxy.start()
+    route = lab.proxy.route()
+    assert route["home"] == "target" and route["recovered"], route
+    before = [producer.count("A") for producer in producers]
+    process.wait_until("writes go on", lambda: all(p.count("A") > n + 100 for p, n in zip(producers, before)), 60)
+    workers.stop_all(producers, patience=150)
+    verdict, twice = _judge(producers, native.log(lab.bootstrap, topic), plan, topic)
+    ends = native.offsets(lab.source.bootstrap, topic, "latest")
+    hidden = sum(ends[p["partition"]] - p["end_offset"] for p in plan["partitions"] if p["topic"] == topic)
+    doubt = sum(row["records"] for row in plan["in_doubt"])
+    return (
+        f"{verdict.acked} acknowledged, {doubt} in doubt, {twice} twice, {hidden} hidden on the old home; "
+        f"writes went on after {took:.1f} s"
+    )
