@@ -122,7 +122,8 @@ struct Snapshot {
   std::size_t announced_segment(const TopicView& topic, const PartitionView& partition) const;
   // Whether somebody may have to go on without that cluster's word.
   bool out_of_reach(Cluster cluster) const {
-    return severed[index_of(cluster)] || !images[index_of(cluster)]->reachable;
+    const auto& image = images[index_of(cluster)];  // null before the first publication
+    return severed[index_of(cluster)] || !image || !image->reachable;
   }
   // -1 when that real broker has no virtual one (yet).
   NodeId to_virtual(Cluster cluster, NodeId real) const;
