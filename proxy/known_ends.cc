@@ -62,6 +62,16 @@ const KnownEnd* KnownEnds::find(Cluster cluster, const std::string& topic, Parti
   return &found->second[at].known;
 }
 
+std::vector<KnownEnds::Row> KnownEnds::take_changed(const Snapshot& snapshot) {
+  std::vector<Row> rows;
+  for (const Cluster c : both_clusters) {
+    if (!snapshot.out_of_reach(c)) continue;
+    std::vector<Row> of_cluster = take_changed(c);
+    rows.insert(rows.end(), std::make_move_iterator(of_cluster.begin()), std::make_move_iterator(of_cluster.end()));
+  }
+  return rows;
+}
+
 std::vector<KnownEnds::Row> KnownEnds::take_changed(Cluster cluster) {
   std::vector<Row> rows;
   for (auto& [topic, partitions] : topics_[index_of(cluster)]) {

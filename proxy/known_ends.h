@@ -40,7 +40,9 @@ class KnownEnds {
     PartitionIndex partition = 0;
     KnownEnd known;
   };
-  // What was not taken before.
+  // What was not taken before, of the clusters that do not answer: only where somebody may have to go on without one is
+  // it of use.
+  std::vector<Row> take_changed(const Snapshot& snapshot);
   std::vector<Row> take_changed(Cluster cluster);
   void merge(const Row& row);
 

@@ -72,9 +72,6 @@ struct WorkerState {
   std::vector<Millis> hold_times_ms;  // of held requests that were answered since the worker last took them
 };
 
-// For the next report: only where somebody may have to go on without the cluster is it of use.
-std::vector<KnownEnds::Row> take_known_ends(WorkerState& state, const Snapshot& snapshot);
-
 struct SessionOptions {
   std::optional<NodeId> virtual_broker;  // the listener it came in on; nullopt: bootstrap
   std::string peer;                      // "127.0.0.1:53422", for status and logs

@@ -617,16 +617,6 @@ void WorkerState::count(const DefinedRoute& route, std::int64_t writes, std::int
   if (load->second.writes_in_flight == 0 && load->second.held == 0) routes.erase(load);
 }
 
-std::vector<KnownEnds::Row> take_known_ends(WorkerState& state, const Snapshot& snapshot) {
-  std::vector<KnownEnds::Row> rows;
-  for (const Cluster c : both_clusters) {
-    if (!snapshot.out_of_reach(c)) continue;
-    std::vector<KnownEnds::Row> of_cluster = state.known_ends.take_changed(c);
-    rows.insert(rows.end(), std::make_move_iterator(of_cluster.begin()), std::make_move_iterator(of_cluster.end()));
-  }
-  return rows;
-}
-
 void note_seen(SeenIds& seen, std::string_view id, Millis at) {
   constexpr std::size_t most = 1'000, longest = 200;
   Millis& seen_at = seen.try_emplace(std::string(id.substr(0, longest)), at).first->second;

@@ -216,7 +216,7 @@ void Worker::send_report() {
   report.revision = snapshot_->revision;
   for (const auto& [name, load] : state_.routes) report.routes.push_back({name, load.writes_in_flight, load.held});
   report.unknown_outcomes = state_.unknown_outcomes.all();
-  report.known_ends = proxy::take_known_ends(state_, *snapshot_);
+  report.known_ends = state_.known_ends.take_changed(*snapshot_);
   report.hold_times_ms = std::exchange(state_.hold_times_ms, {});
   report.transactional_ids = state_.transactional_ids;
   report.couplings = state_.couplings.take_changes();

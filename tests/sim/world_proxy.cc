@@ -470,7 +470,7 @@ void ProxyProcess::report(std::size_t at) {
   report.transactional_ids = state.transactional_ids;
   report.couplings = state.couplings.take_changes();
   report.commits_in_flight = state.commits_in_flight;
-  report.known_ends = proxy::take_known_ends(state, *worker.snapshot);
+  report.known_ends = state.known_ends.take_changed(*worker.snapshot);
   report.hold_times_ms = std::exchange(state.hold_times_ms, {});
   report.transactional_ids = state.transactional_ids;
   worker.outbox.post(

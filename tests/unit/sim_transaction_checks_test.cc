@@ -124,7 +124,7 @@ TEST_F(SimTransactionChecks, ProducerIdsOfTwoOwners) {
   checks.shown_id("tx", 8);
   EXPECT_TRUE(complaints.empty());
   checks.shown_id("other", 7);
-  EXPECT_TRUE(complains_of("producer id 7"));
+  EXPECT_TRUE(complains_of("producer id: 7"));
 }
 
 TEST_F(SimTransactionChecks, AnEpochThatDoesNotRise) {
