@@ -224,11 +224,18 @@ Task<> Controller::Impl::move_ids(std::vector<std::string> ids, Cluster to) {
   // Every id that was on a cluster which the default route has left moved with it: one without a binding is new.
   const bool all_new =
       std::none_of(ids.begin(), ids.end(), [this](const auto& id) { return state_.bindings.find(id); });
-  if (!known && all_new && state_.routes.at(default_route).home == to && !images_[index_of(other(to))]->reachable) {
+  const bool mute = !images_[index_of(other(to))]->reachable ||
+                    !version_of(other(to), ApiKey::DescribeTransactions, {0, 0});  // before 3.0
+  if (!known && all_new && mute && state_.routes.at(default_route).home == to) {
     known.emplace();
     for (const std::string& id : ids) (*known)[id] = {};
   }
-  if (!known) co_return;
+  if (!known) {
+    io_.log("warn", "transactional_ids_not_moved",
+            {{"error", "not every coordinator of the " + std::string(to_string(other(to))) + " cluster described " +
+                           some_of(ids)}});
+    co_return;
+  }
   std::erase_if(*known, [](const auto& entry) { return entry.second.open(); });
   std::map<std::string, ProducerName> names;
   std::string problem;

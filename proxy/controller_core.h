@@ -244,6 +244,8 @@ class Controller::Impl {
   Task<> history_gate(Flip& flip);
   const Segment* last_history(const Flip& flip, const Flip::Place& place) const;
   Task<> transaction_gate(Flip& flip);
+  // Of a home that cannot describe its transactional ids: why it cannot be left; empty: none was seen.
+  std::string ids_bound_to_home() const;
   Task<> keep_tombstones(Flip& flip);
   Task<std::optional<std::set<std::string>>> forgetful_topics(Cluster cluster, const std::set<std::string>& topics);
   Task<bool> raise_delete_retention(Cluster cluster, const std::set<std::string>& topics);

@@ -309,7 +309,13 @@ Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
 
 // Under the fence nothing can begin any more: what the coordinators say now holds until the release.
 Task<bool> Controller::Impl::ids_at_rest(Flip& flip, bool& again) {
-  if (!flip.braked) co_return true;
+  if (!flip.braked) {
+    // Workers tell what they have seen with their word that they took the fence: some ids are news to the gate.
+    const bool listed = version_of(flip.from, ApiKey::DescribeTransactions, {0, 0}).has_value();
+    const std::string bound = listed ? "" : ids_bound_to_home();
+    if (!bound.empty()) fail(flip, bound);
+    co_return bound.empty();
+  }
   const auto open = co_await look_at_ids(flip);
   if (!open) {
     fail(flip, "not every coordinator described its transactions under the fence");

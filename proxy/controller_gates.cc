@@ -228,16 +228,22 @@ Task<> Controller::Impl::transaction_gate(Flip& flip) {
                 : "not every broker answered what transactional ids it knows");
     co_return;
   }
+  const std::string bound = ids_bound_to_home();
+  gate(flip, "transactions", bound.empty(),
+       bound.empty()
+           ? "no transactional id was seen; the cluster is too old to list them, open transactions are looked "
+             "for at the boundary"
+           : bound);
+}
+
+std::string Controller::Impl::ids_bound_to_home() const {
   std::vector<std::string> names;
   for (const auto& [id, seen_at] : transactional_ids_) {
     if (now_ - seen_at < transactional_id_expiration_ms) names.push_back(id);
   }
-  gate(flip, "transactions", names.empty(),
-       names.empty()
-           ? "no transactional id was seen; the cluster is too old to list them, open transactions are looked for at "
-             "the boundary"
-           : "the cluster is too old (before 3.0) to describe transactions, so these ids cannot be carried over: " +
-                 some_of(names));
+  if (names.empty()) return "";
+  return "the cluster is too old (before 3.0) to describe transactions, so these ids cannot be carried over: " +
+         some_of(names);
 }
 
 // --- compacted topics ---

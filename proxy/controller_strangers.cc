@@ -1,6 +1,7 @@
 // Writes past the proxy: records on either cluster that lie in no segment of the virtual log.
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 
 #include "protocol/messages.h"
 #include "proxy/controller_core.h"
@@ -85,6 +86,7 @@ std::map<std::pair<Cluster, NodeId>, std::vector<Controller::Impl::Place>> Contr
 
 Task<> Controller::Impl::look_for_strangers() {
   std::vector<Stranger> found;
+  std::set<std::tuple<Cluster, std::string, PartitionIndex>> silent;
   for (const auto& [name, topic] : snapshot_->topics) {
     for (std::size_t i = 0; i < topic->partitions.size(); ++i)
       find_gaps(name, static_cast<PartitionIndex>(i), topic->partitions[i].log, found);
@@ -92,6 +94,7 @@ Task<> Controller::Impl::look_for_strangers() {
   const std::int64_t before = generations(*snapshot_);
   const auto by_leader = places_away_from_home();
   for (const auto& [at, places] : by_leader) {
+    for (const Place& place : places) silent.emplace(at.first, place.topic, place.partition);
     const auto version = version_of(at.first, ApiKey::ListOffsets, {1, 7});
     if (!version || !images_[index_of(at.first)]->reachable) continue;
     ListOffsetsRequest question;
@@ -112,6 +115,7 @@ Task<> Controller::Impl::look_for_strangers() {
       for (const auto& row : topic.partitions) {
         const auto place = asked.find({topic.name, row.partition_index});
         if (place == asked.end() || row.error_code != 0) continue;
+        silent.erase({at.first, topic.name, row.partition_index});
         const Offset end = expected_end(*place->second, row.offset);
         if (row.offset > end) found.push_back({topic.name, row.partition_index, at.first, end, row.offset - end});
       }
@@ -119,6 +123,13 @@ Task<> Controller::Impl::look_for_strangers() {
   }
   // A flip meanwhile moved the ends that were compared with.
   if (!running_step_.empty() || generations(*snapshot_) != before) co_return;
+  // What was found before and was not looked at now is still there.
+  for (const Stranger& s : strangers_) {
+    const bool told = std::any_of(found.begin(), found.end(), [&s](const Stranger& f) {
+      return std::tie(f.cluster, f.topic, f.partition, f.first) == std::tie(s.cluster, s.topic, s.partition, s.first);
+    });
+    if (!told && silent.contains({s.cluster, s.topic, s.partition})) found.push_back(s);
+  }
   if (found.size() > strangers_.size()) {
     io_.log("warn", "writes_past_the_proxy",
             {{"partitions", std::to_string(found.size())}, {"topic", found.back().topic}});

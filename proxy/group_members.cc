@@ -70,7 +70,7 @@ Task<std::int16_t> member_error(SessionCore& core, const Request& origin, GroupM
     }
     case ErrorCode::NOT_COORDINATOR:
     case ErrorCode::COORDINATOR_NOT_AVAILABLE:
-      co_return code(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+      co_return code(ErrorCode::NOT_COORDINATOR);  // the client took the broker for it: it is to look for it anew
     default:
       co_return answer->error_code;
   }

@@ -321,7 +321,7 @@ struct Sent {
 // they are to send it again, for as long as a predecessor may be on its way.
 void spare_refusal(SessionCore& core, const Item& item, PartitionAnswer& answer) {
   if (answer.error_code != code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)) return;
-  if (!item.has_producer || item.segment.generation == 0) return;
+  if (!item.has_producer) return;
   const SessionCore::ProducerKey key = key_of(item);
   const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
   if (core.now() - since < core.options().limits.missing_batch_ms)

@@ -275,6 +275,10 @@ Task<> end(SessionCore& core, Request& request) {
   if (!asked) co_return core.close("malformed EndTxn request");
   const std::string id = asked->transactional_id;
   note_used(core, request, id);
+  // It may raise the epoch (KIP-890), also where nothing is open: not while a flip reads the epochs that it carries on.
+  const Turn turn = co_await wait_for_turn(core, request, id, {}, false);
+  if (turn != Turn::now) co_return core.reply_error(request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+  const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
   const std::shared_ptr<const Bindings> bindings = core.snapshot().bindings;
   const TransactionalBinding* binding = bindings->find(id);
   const ProducerName known_as{asked->producer_id, asked->producer_epoch};

@@ -27,6 +27,7 @@ NodeId leader_of(const SessionCore& core, const std::string& topic, PartitionInd
 }
 
 constexpr VersionRange fetch_by_name{4, 12};
+constexpr std::int64_t earliest = -2;
 
 Bytes tail_fetch(const std::string& topic, PartitionIndex partition, Offset from, Version version) {
   FetchRequest ask;
@@ -60,7 +61,7 @@ Task<std::optional<Offset>> find_landed_batch(SessionCore& core, const Request& 
   const Segment segment = *found;
   const auto version = version_for(core.snapshot(), segment.cluster, ApiKey::Fetch, fetch_by_name);
   const NodeId leader = leader_of(core, topic, partition, segment.cluster);
-  if (!version || leader < 0) co_return -1;
+  if (!version || leader < 0) co_return std::nullopt;
   const ProducerId wire = wire_producer_id(batch.producer_id, segment.cluster, generation);
   // A retry is of one of the last few batches of its producer: look a little before the end, then ever further.
   for (Offset reach = 1000;; reach *= 8) {
@@ -71,12 +72,18 @@ Task<std::optional<Offset>> find_landed_batch(SessionCore& core, const Request& 
       Call call = core.send(origin, segment.cluster, leader, ApiKey::Fetch, *version, body);
       core.limit_fetch(call, core.options().limits.call_ms);
       const CallState& answered = co_await call;
-      if (answered.status != CallStatus::answered) co_return -1;
+      if (answered.status != CallStatus::answered) co_return std::nullopt;
       const auto answer = decode<FetchResponse>(answered.body(), *version);
-      if (!answer || answer->responses.empty() || answer->responses[0].partitions.empty()) co_return -1;
+      if (!answer || answer->responses.empty() || answer->responses[0].partitions.empty()) co_return std::nullopt;
       const auto& data = answer->responses[0].partitions[0];
       note_fetch_error(core, segment.cluster, data.error_code);
-      if (data.error_code == error_code(ErrorCode::OFFSET_OUT_OF_RANGE)) break;
+      if (data.error_code == error_code(ErrorCode::OFFSET_OUT_OF_RANGE)) {
+        const RealOffset start =
+            co_await list_real_offset(core, origin, topic, partition, segment.cluster, earliest, 0);
+        if (start.error != 0 || start.offset <= at) co_return std::nullopt;
+        at = start.offset;  // retention took what is before
+        continue;
+      }
       if (data.error_code != 0) co_return std::nullopt;
       BatchCursor cursor{data.records.value_or(BytesView())};
       Offset next = at;

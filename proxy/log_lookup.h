@@ -7,8 +7,8 @@
 namespace crossover::proxy {
 
 // The virtual offset of a batch that landed in the segment of that generation, found by reading the log's tail
-// backwards; -1 when it is not there any more (retention, or a cluster that does not answer), nullopt when that is not
-// known now: the broker refuses to be read, or does not show all of the segment yet.
+// backwards; -1 when it is not there any more (retention), nullopt when that is not known now: the cluster does not
+// answer, refuses to be read, or does not show all of the segment yet.
 Task<std::optional<Offset>> find_landed_batch(SessionCore& core, const Request& origin, std::string topic,
                                               PartitionIndex partition, VirtualLog log, protocol::BatchHeader batch,
                                               std::int32_t generation);

@@ -61,7 +61,6 @@ struct Group {
   std::map<Place, CommittedOffset> offsets;
   std::map<Place, std::uint64_t> offset_records;  // which record of __consumer_offsets each stands in
   std::map<ProducerId, std::map<Place, PendingOffset>> pending_offsets;
-  std::map<ProducerId, ProducerEpoch> producer_epochs;
 };
 
 // The group's member that a request speaks for, or why not: 25, 82.

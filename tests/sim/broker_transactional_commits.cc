@@ -52,10 +52,8 @@ ErrorCode commit_error(ClusterState& state, const Call& call, const TxnOffsetCom
   if (error != ErrorCode::NONE) return as_group_error(error);
   error = check_group(state, request);
   if (error != ErrorCode::NONE) return error;
-  auto group = state.groups.find(request.group_id);
-  if (group == state.groups.end()) return ErrorCode::NONE;
-  auto known = group->second.producer_epochs.find(producer.id);
-  const bool stale = known != group->second.producer_epochs.end() && producer.epoch < known->second;
+  const auto known = state.offsets_producer_epochs.find({offsets_partition_of(request.group_id), producer.id});
+  const bool stale = known != state.offsets_producer_epochs.end() && producer.epoch < known->second;
   return stale ? ErrorCode::INVALID_PRODUCER_EPOCH : ErrorCode::NONE;
 }
 
@@ -65,7 +63,7 @@ ErrorCode commit_partition(ClusterState& state, const TxnOffsetCommitRequest& re
   std::string metadata = asked.committed_metadata.value_or("");
   if (metadata.size() > offset_metadata_limit) return ErrorCode::OFFSET_METADATA_TOO_LARGE;
   Group& group = state.groups[request.group_id];
-  group.producer_epochs[request.producer_id] = request.producer_epoch;
+  state.offsets_producer_epochs[{offsets_partition_of(request.group_id), request.producer_id}] = request.producer_epoch;
   group.pending_offsets[request.producer_id][{topic->name, asked.partition_index}] = {
       {asked.committed_offset, asked.committed_leader_epoch, std::move(metadata)}, state.next_offset_record++};
   return ErrorCode::NONE;
@@ -99,11 +97,11 @@ PartitionIndex offsets_partition_of(const std::string& group) {
 }
 
 void end_transactional_offsets(ClusterState& state, const std::string& id, ProducerIdentity producer, bool commit) {
+  ProducerEpoch& epoch = state.offsets_producer_epochs[{offsets_partition_of(id), producer.id}];
+  epoch = std::max(epoch, producer.epoch);
   auto found = state.groups.find(id);
   if (found == state.groups.end()) return;
   Group& group = found->second;
-  ProducerEpoch& epoch = group.producer_epochs[producer.id];
-  epoch = std::max(epoch, producer.epoch);
   auto pending = group.pending_offsets.find(producer.id);
   if (pending == group.pending_offsets.end()) return;
   for (const auto& [place, offset] : pending->second) {

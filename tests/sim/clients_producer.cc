@@ -33,7 +33,8 @@ struct Queue {
   std::list<Batch> unacknowledged;  // in the order of production
   std::int32_t next_sequence = 0;
   protocol::ProducerEpoch epoch = 0;
-  bool waiting = false;  // for the refresh that follows a retriable error
+  bool waiting = false;      // for the refresh that follows a retriable error
+  bool known_there = false;  // one of its batches was acknowledged
   std::size_t in_flight() const {
     return static_cast<std::size_t>(
         std::count_if(unacknowledged.begin(), unacknowledged.end(), [](const Batch& b) { return b.in_flight; }));
@@ -147,6 +148,15 @@ class Producer : public Client {
     return nullptr;
   }
 
+  // A leader takes any sequence from a producer that it has not seen. What is under way to the one before it on the
+  // same cluster would come too late, without the proxy as well.
+  static bool outruns_first(const Queue& queue, NodeId to) {
+    return !queue.known_there &&
+           std::any_of(queue.unacknowledged.begin(), queue.unacknowledged.end(), [to](const Batch& batch) {
+             return batch.in_flight && batch.broker != to && batch.broker % 2 == to % 2;
+           });
+  }
+
   void pump() {
     if (options_.follows_at_once && !all_arrived()) {
       if (!std::exchange(pump_due_, true))
@@ -166,7 +176,8 @@ class Producer : public Client {
           if (!queue.unacknowledged.empty()) refresh(backoff);
           continue;
         }
-        if (Batch* batch = sendable(queue)) by_leader[leader->leader].emplace_back(place, batch);
+        Batch* const batch = sendable(queue);
+        if (batch && !outruns_first(queue, leader->leader)) by_leader[leader->leader].emplace_back(place, batch);
       }
       for (auto& [node, batches] : by_leader) {
         const auto to = connection(node);
@@ -259,6 +270,7 @@ class Producer : public Client {
         world_.checks.acknowledged(
             batch->values[i], known ? std::optional(row->base_offset + static_cast<Offset>(i)) : std::nullopt, ordered);
       }
+      queue.known_there = true;
       batches.erase(batch);
       return;
     }

@@ -171,6 +171,8 @@ struct ClusterState {
   std::map<std::string, Topic> topics;
   std::map<Uuid, std::string> topic_names;
   std::map<std::string, Group> groups;
+  // Of __consumer_offsets: the newest epoch of each producer, also where its markers found nothing to end.
+  std::map<std::pair<PartitionIndex, ProducerId>, ProducerEpoch> offsets_producer_epochs;
   std::map<std::string, Transaction> transactions;
   std::map<ApiKey, std::deque<Fault>> faults;
 
