@@ -185,6 +185,30 @@ TEST_F(LandedScript, ADuplicateThatIsGoneHasNoOffset) {
   EXPECT_EQ(got->base_offset, -1);
 }
 
+TEST_F(LandedScript, ADuplicateWhoseOldHomeDoesNotAnswerIsTriedAgain) {
+  const Reached asked = retry();
+  session->on_upstream_opened(asked.upstream, now);
+  session->on_upstream_closed(asked.upstream, now);
+  const auto got = next_produced();
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->error_code, number(ErrorCode::NOT_LEADER_OR_FOLLOWER)) << "an answer without an offset is for good";
+}
+
+TEST_F(LandedScript, ADuplicateIsLookedForBehindWhatRetentionTook) {
+  const Reached asked = retry();
+  auto gone = shown(-1, -1);
+  gone.error_code = number(ErrorCode::OFFSET_OUT_OF_RANGE);
+  answer_fetch(asked, gone);
+  const Reached listed = at_broker(source).value();
+  ASSERT_EQ(listed.header.api, ApiKey::ListOffsets);
+  ListOffsetsResponse response;
+  response.topics.emplace_back().partitions.emplace_back().offset = 60;
+  answer(listed, response);
+  const Reached again = at_broker(source).value();
+  ASSERT_EQ(again.header.api, ApiKey::Fetch);
+  EXPECT_EQ(again.as<FetchRequest>().topics.at(0).partitions.at(0).fetch_offset, 60);
+}
+
 // Its producer is still unknown to the new home's leader, which would take any batch for the first.
 TEST_F(LandedScript, AnAnsweredDuplicateLetsNoLaterBatchGoFirst) {
   const Reached asked = retry();

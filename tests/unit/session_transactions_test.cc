@@ -1,0 +1,101 @@
+// Ends of transactions, and commits inside them, as scripts: a client, brokers and flips.
+#include "tests/unit/handler_script.h"
+
+namespace crossover::test {
+namespace {
+
+using namespace protocol;
+using proxy::RoutePhase;
+
+// "shop" was initialised on the source as 4000, epoch 5; moved to the target, where it became 9, epoch 2. Group
+// "readers" has its members on the source, its offsets on the target.
+struct TransactionsScript : HandlerScript {
+  static constexpr Version end_version = 3, commit_version = 3;
+
+  std::shared_ptr<proxy::Snapshot> moved(RoutePhase phase, std::uint64_t revision) {
+    auto snapshot = world(on_target(), on_target());
+    auto bindings = std::make_shared<proxy::Bindings>();
+    bindings->ids["shop"] = {target, 1, {4000, 5}, {9, 2}, proxy::LastEnd::none};
+    bindings->groups["readers"] = {target, 1};
+    snapshot->bindings = bindings;
+    snapshot->routes[0].phase = phase;
+    snapshot->revision = revision;
+    return snapshot;
+  }
+  void end_transaction() {
+    EndTxnRequest request{"shop", 4000, 5, false};
+    ask(ApiKey::EndTxn, end_version, request);
+  }
+  Reached at_coordinator(Cluster cluster) {
+    Reached reached = at_broker(cluster).value();
+    if (reached.header.api != ApiKey::FindCoordinator) return reached;
+    answer(reached, FindCoordinatorResponse{.node_id = real_node(cluster, 0)});
+    return at_broker(cluster).value();
+  }
+  std::int64_t in_flight() const {
+    std::int64_t sum = 0;
+    for (const auto& [route, load] : worker.routes) sum += load.writes_in_flight;
+    return sum;
+  }
+};
+
+// It may raise the epoch, and the flip has read the epochs already.
+TEST_F(TransactionsScript, AnEndWaitsForAFence) {
+  begin(moved(RoutePhase::fenced, 1));
+  end_transaction();
+  EXPECT_FALSE(at_broker(target));
+  EXPECT_FALSE(at_broker(source));
+  session->on_snapshot(moved(RoutePhase::open, 2), now);
+  const Reached sent = at_coordinator(target);
+  EXPECT_EQ(sent.as<EndTxnRequest>().producer_id, 9);
+  EXPECT_EQ(sent.as<EndTxnRequest>().producer_epoch, 2);
+  EXPECT_GT(in_flight(), 0) << "a fence that comes now waits for its outcome";
+  answer(sent, EndTxnResponse{});
+  EXPECT_EQ(next_answer<EndTxnResponse>(ApiKey::EndTxn, end_version).value().error_code, 0);
+  EXPECT_EQ(in_flight(), 0);
+}
+
+TEST_F(TransactionsScript, AnEndPassesABrake) {
+  begin(moved(RoutePhase::braking, 1));
+  end_transaction();
+  EXPECT_EQ(at_coordinator(target).header.api, ApiKey::EndTxn) << "what is open must be able to end";
+}
+
+TEST_F(TransactionsScript, AnEndThatWaitedForTooLongIsTriedAgain) {
+  begin(moved(RoutePhase::fenced, 1));
+  end_transaction();
+  pass(options.limits.hold_ms + 1);
+  EXPECT_EQ(next_answer<EndTxnResponse>(ApiKey::EndTxn, end_version).value().error_code,
+            number(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
+}
+
+// The client took the broker for the coordinator of its group: told to wait it would ask there for ever.
+TEST_F(TransactionsScript, AClientWhoseGroupIsCoordinatedElsewhereIsToldSo) {
+  for (const auto& [id, broker] : moved(RoutePhase::open, 1)->brokers) {
+    if (broker.cluster == source && broker.real_id == real_node(source, 0)) options.virtual_broker = id;
+  }
+  begin(moved(RoutePhase::open, 1));
+  TxnOffsetCommitRequest request;
+  request.transactional_id = "shop";
+  request.group_id = "readers";
+  request.producer_id = 4000;
+  request.producer_epoch = 5;
+  request.generation_id_or_member_epoch = 1;
+  request.member_id = "m1";
+  request.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0, .committed_offset = 3}}});
+  ask(ApiKey::TxnOffsetCommit, commit_version, request);
+  const Reached commit = at_coordinator(target);
+  ASSERT_EQ(commit.header.api, ApiKey::TxnOffsetCommit);
+  EXPECT_EQ(commit.as<TxnOffsetCommitRequest>().member_id, "");
+  TxnOffsetCommitResponse done;
+  done.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0}}});
+  answer(commit, done);
+  const Reached beat = at_coordinator(source);
+  ASSERT_EQ(beat.header.api, ApiKey::Heartbeat);
+  answer(beat, HeartbeatResponse{.error_code = number(ErrorCode::NOT_COORDINATOR)});
+  const auto got = next_answer<TxnOffsetCommitResponse>(ApiKey::TxnOffsetCommit, commit_version).value();
+  EXPECT_EQ(got.topics.at(0).partitions.at(0).error_code, number(ErrorCode::NOT_COORDINATOR));
+}
+
+}  // namespace
+}  // namespace crossover::test
