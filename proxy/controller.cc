@@ -82,7 +82,11 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
   view.routes.clear();
   for (const auto& r : report.routes) view.routes[r.route] = {r.writes_in_flight, r.held};
   view.unknown_outcomes = report.unknown_outcomes;
-  for (const KnownEnds::Row& row : report.known_ends) known_ends_.merge(row);
+  for (const KnownEnds::Row& row : report.known_ends) {
+    const TopicView* topic = snapshot_ ? snapshot_->topic(row.topic) : nullptr;
+    // Of a topic that was made anew some workers may still tell what the one before held.
+    if (topic && topic->real_id[index_of(row.cluster)] == row.known.real_id) known_ends_.merge(row);
+  }
   for (const auto& [id, at] : report.transactional_ids) note_seen(transactional_ids_, id, at);
   if (!report.couplings.empty()) learn(report.couplings);
   view.commits_in_flight = report.commits_in_flight;

@@ -14,6 +14,7 @@
 #include "protocol/messages.h"
 #include "proxy/controller_core.h"
 #include "proxy/producer_id.h"
+#include "proxy/producer_order.h"
 
 namespace crossover::proxy {
 
@@ -105,11 +106,16 @@ std::vector<std::string> Controller::Impl::find_known_ends(Flip& flip) const {
     place.producers =
         view->producers ? std::make_shared<ProducerTable>(*view->producers) : std::make_shared<ProducerTable>();
     if (known) {
-      for (const auto& [producer, last] : known->producers) (*place.producers)[producer] = last;
+      for (const auto& [producer, last] : known->producers) {
+        const auto [at, added] = place.producers->try_emplace(producer, last);
+        if (!added && is_later(last, at->second)) at->second = last;
+      }
     }
-    // One that was made since is known from its first record on; and none has written where none may write yet.
+    // One that was made since is known from its first record on; and none has written where none may write yet, which
+    // only the home's own log can tell.
     const bool new_topic = topics_at_start_[from] && !topics_at_start_[from]->contains(place.topic);
-    if (!(known && known->whole) && !new_topic && flip.route.opened)
+    const bool nothing_written = !flip.route.opened && claimed_[from];
+    if (!(known && known->whole) && !new_topic && !nothing_written)
       unknown.push_back(place_name(place.topic, place.partition));
   }
   return unknown;

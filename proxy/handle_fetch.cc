@@ -317,7 +317,7 @@ void note_plain(SessionCore& core, const std::vector<Want>& wants, Destination f
       };
       std::size_t tried = 0;
       while (tried < wants.size() && !is_it(wants[at])) at = (at + 1) % wants.size(), ++tried;
-      if (tried == wants.size() || !core.snapshot().partition(wants[at].name, data.partition_index)) return;
+      if (tried == wants.size() || !core.snapshot().partition(wants[at].name, data.partition_index)) continue;
       core.worker().known_ends.note({from.first, wants[at].name, wants[at].real_id, data.partition_index},
                                     data.high_watermark);
     }

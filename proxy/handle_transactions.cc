@@ -245,7 +245,9 @@ Task<> commit_offsets(SessionCore& core, Request& request) {
   if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
   if (apart) {
     const std::int16_t error = co_await member_error(core, request, member);
-    if (error != 0) refuse_all(*answer, error);
+    // As coordinators do (KIP-848): clients take the newer code for fatal in a transaction.
+    const bool stale = error == code(ErrorCode::STALE_MEMBER_EPOCH);
+    if (error != 0) refuse_all(*answer, stale ? code(ErrorCode::ILLEGAL_GENERATION) : error);
   }
   for (auto& topic : answer->topics) {
     const TopicView* view =

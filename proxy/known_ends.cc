@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/producer_order.h"
+
 namespace crossover::proxy {
 
 namespace {
@@ -47,7 +49,7 @@ void KnownEnds::note_batch(const Place& place, Offset end, ProducerId producer, 
   found->changed = true;
   const auto known = found->known.producers.find(producer);
   if (known != found->known.producers.end()) {
-    known->second = last;
+    if (is_later(last, known->second)) known->second = last;
   } else if (producers_ < most_producers) {
     found->known.producers.emplace(producer, last);
     ++producers_;
@@ -83,20 +85,13 @@ std::vector<KnownEnds::Row> KnownEnds::take_changed(Cluster cluster) {
   return rows;
 }
 
-// Several workers may have acknowledged batches of one producer: the later one stands nearer to the log's end, but each
-// knows only its own. Sequences of one producer rise until they come round, long after.
+// Several workers may have acknowledged batches of one producer, and each knows only its own.
 void KnownEnds::merge(const Row& row) {
   const Place place{row.cluster, row.topic, row.known.real_id, row.partition};
   note(place, row.known.end);
   Entry* const found = entry(place);
   if (!found) return;
-  for (const auto& [producer, last] : row.known.producers) {
-    const auto known = found->known.producers.find(producer);
-    const bool older = known != found->known.producers.end() && known->second.generation == last.generation &&
-                       (known->second.epoch > last.epoch ||
-                        (known->second.epoch == last.epoch && known->second.last_sequence > last.last_sequence));
-    if (!older) note_batch(place, row.known.end, producer, last);
-  }
+  for (const auto& [producer, last] : row.known.producers) note_batch(place, row.known.end, producer, last);
 }
 
 }  // namespace crossover::proxy

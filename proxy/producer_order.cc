@@ -29,4 +29,10 @@ BatchVerdict judge(const protocol::BatchHeader& batch, const ProducerEntry& at_b
   return batch.base_sequence == sequence_after(at_boundary.last_sequence) ? BatchVerdict::next : BatchVerdict::ahead;
 }
 
+bool is_later(const ProducerEntry& a, const ProducerEntry& b) {
+  if (a.generation != b.generation) return a.generation > b.generation;
+  if (a.epoch != b.epoch) return a.epoch > b.epoch;
+  return !at_or_before(a.last_sequence, b.last_sequence);
+}
+
 }  // namespace crossover::proxy

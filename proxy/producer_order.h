@@ -25,6 +25,9 @@ std::int64_t sequences_between(std::int32_t a, std::int32_t b);
 // the largest batches are long is no retry. A producer that goes on for long comes by here again, every 2^31 records.
 inline constexpr std::int64_t retry_window = std::int64_t{1} << 27;
 
+// Whether a says more of a producer than b: of what it wrote under a later generation or epoch, or further on.
+bool is_later(const ProducerEntry& a, const ProducerEntry& b);
+
 // a is at or before b on the circle of sequences, which wraps to 0 after 2^31-1.
 bool at_or_before(std::int32_t a, std::int32_t b);
 

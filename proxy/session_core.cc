@@ -144,7 +144,7 @@ void SessionCore::on_upstream_closed(UpstreamId id, Millis now) {
 void SessionCore::on_snapshot(std::shared_ptr<const Snapshot> snapshot, Millis now) {
   now_ = now;
   snapshot_ = std::move(snapshot);
-  drop_severed();
+  drop_upstreams(false);
   probe_unconfirmed();
   fire_waiters(true);
   finish_event();
@@ -153,6 +153,7 @@ void SessionCore::on_snapshot(std::shared_ptr<const Snapshot> snapshot, Millis n
 void SessionCore::on_timer(Millis now) {
   now_ = now;
   if (client_gone_ && now >= linger_until_) {
+    drop_upstreams(true);  // what was not answered by now is in doubt
     requests_.clear();
     count_started();
   }
@@ -335,7 +336,7 @@ void SessionCore::fire_waiters(bool all) {
 }
 
 void SessionCore::arm() {
-  Millis at = client_gone_ && !requests_.empty() ? linger_until_ : std::numeric_limits<Millis>::max();
+  Millis at = client_gone_ && !finished() ? linger_until_ : std::numeric_limits<Millis>::max();
   for (const Changed* waiter : waiters_) at = std::min(at, waiter->deadline_);
   const auto over = [](const std::weak_ptr<CallState>& limited) {
     const auto call = limited.lock();
@@ -543,10 +544,11 @@ void SessionCore::probe_unconfirmed() {
   }
 }
 
-void SessionCore::drop_severed() {
+// Those to severed clusters, or all.
+void SessionCore::drop_upstreams(bool all) {
   std::vector<UpstreamId> ids;
   for (const auto& [id, up] : upstreams_) {
-    if (severed(up.cluster)) ids.push_back(id);
+    if (all || severed(up.cluster)) ids.push_back(id);
   }
   for (const UpstreamId id : ids) {
     const auto found = upstreams_.find(id);  // what goes on meanwhile may have dropped it

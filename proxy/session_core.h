@@ -260,7 +260,7 @@ class SessionCore {
   Call enqueue(UpstreamId id, Upstream& up, ApiKey api, Version version);
   void resolve(const std::shared_ptr<CallState>& call, CallStatus status);
   void drop_upstream(UpstreamId id, bool was_open);
-  void drop_severed();
+  void drop_upstreams(bool all);
   void give_up_calls();
   // What was sent before is late still.
   static bool is_stalled(const Upstream& up);

@@ -27,6 +27,7 @@ struct Batch {
   bool in_flight = false;
   NodeId broker = -1;   // it was sent to
   bool ordered = true;  // if it needs to be sent only once
+  bool behind = false;  // sent while one before it was not acknowledged
 };
 
 struct Queue {
@@ -207,6 +208,7 @@ class Producer : public Client {
       data.records = batch->bytes;
       batch->in_flight = true;
       batch->broker = leader_of(place)->leader;
+      batch->behind = batch != &queues_.at(place).unacknowledged.front();
       ++batch->attempts;
       note_unordered(place, batch->broker);
       if (world_.log && options_.follows_at_once)
@@ -274,9 +276,8 @@ class Producer : public Client {
       batches.erase(batch);
       return;
     }
-    // Behind one that is under way or comes again, a batch out of order is tried again; at the head it is a loss.
-    const bool head = batch == batches.begin();
-    if (row && !retriable(row->error_code) && !(row->error_code == out_of_order && !head)) {
+    // Sent behind one that was under way, a batch out of order is tried again; at the head it is a loss.
+    if (row && !retriable(row->error_code) && !(row->error_code == out_of_order && batch->behind)) {
       world_.checks.violated("error surfaced: " + name_ + ": " + batch->values.front() +
                              " was refused for good with error " + std::to_string(row->error_code));
       batches.erase(batch);
