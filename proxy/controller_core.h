@@ -243,6 +243,7 @@ class Controller::Impl {
   Task<std::vector<UnknownOutcome>> still_in_doubt(Cluster cluster, std::vector<UnknownOutcome> lost);
   Task<> history_gate(Flip& flip);
   const Segment* last_history(const Flip& flip, const Flip::Place& place) const;
+  bool continues_history(Flip& flip, const Flip::Place& place);
   Task<> transaction_gate(Flip& flip);
   // Of a home that cannot describe its transactional ids: why it cannot be left; empty: none was seen.
   std::string ids_bound_to_home() const;

@@ -540,6 +540,16 @@ Task<bool> Controller::Impl::same_places(Flip& flip) {
   co_return false;
 }
 
+// Whether what would be opened lies behind what clients have read on that cluster before.
+bool Controller::Impl::continues_history(Flip& flip, const Flip::Place& place) {
+  const Segment* closed = last_history(flip, place);
+  if (!closed || place.new_end >= closed->real_end()) return true;
+  fail(flip, place_name(place.topic, place.partition) + " ends at " + std::to_string(place.new_end) + " on the " +
+                 std::string(to_string(flip.to)) + " cluster, before " + std::to_string(closed->real_end()) +
+                 ", where it ended when it was left: its log was cut, or is another one");
+  return false;
+}
+
 // From the cluster's own word: log end; high watermark caught up; producers; log end again, unmoved.
 Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
   begin_step(flip, "boundary");
@@ -591,12 +601,7 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
     }
     place.old_end = ends[i];
     place.new_end = starts[i];
-    const Segment* closed = last_history(flip, place);
-    if (!closed || place.new_end >= closed->real_end()) continue;
-    fail(flip, place_name(place.topic, place.partition) + " ends at " + std::to_string(place.new_end) + " on the " +
-                   std::string(to_string(flip.to)) + " cluster, before " + std::to_string(closed->real_end()) +
-                   ", where it ended when it was left: its log was cut, or is another one");
-    co_return false;
+    if (!continues_history(flip, place)) co_return false;
   }
   io_.passed("boundary");
   co_return true;

@@ -412,12 +412,7 @@ Task<bool> Controller::Impl::new_ends(Flip& flip) {
     Flip::Place& place = flip.places[i];
     place.new_end = starts[i];
     place.old_epoch = std::max(place.old_epoch, 0) + unseen_elections;
-    const Segment* closed = last_history(flip, place);
-    if (!closed || place.new_end >= closed->real_end()) continue;
-    fail(flip, place_name(place.topic, place.partition) + " ends at " + std::to_string(place.new_end) + " on the " +
-                   std::string(to_string(flip.to)) + " cluster, before " + std::to_string(closed->real_end()) +
-                   ", where it ended when it was left: its log was cut, or is another one");
-    co_return false;
+    if (!continues_history(flip, place)) co_return false;
   }
   io_.passed("boundary");
   co_return true;

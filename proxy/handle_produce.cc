@@ -328,6 +328,13 @@ void spare_refusal(SessionCore& core, const Item& item, PartitionAnswer& answer)
     answer.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
 }
 
+// Whether a broker's answer is about that part of the request.
+bool is_about(const Item& item, Version version, const ProduceResponse::TopicProduceResponse& topic,
+              const PartitionAnswer& partition) {
+  const bool same_topic = version >= 13 ? item.real_id == topic.topic_id : item.name == topic.name;
+  return same_topic && item.data->index == partition.index;
+}
+
 // What is acknowledged keeps its place, whatever becomes of the cluster.
 void note_acknowledged(SessionCore& core, const Item& item, const PartitionAnswer& answer) {
   if (answer.error_code != 0 || answer.base_offset < 0) return;
@@ -348,8 +355,7 @@ void take_answer(SessionCore& core, std::vector<Item>& items, Destination to, co
   for (const auto& topic : answer.responses) {
     for (const auto& partition : topic.partition_responses) {
       for (Item& item : items) {
-        const bool same_topic = version >= 13 ? item.real_id == topic.topic_id : item.name == topic.name;
-        if (item.answer || item.to != to || !same_topic || item.data->index != partition.index) continue;
+        if (item.answer || item.to != to || !is_about(item, version, topic, partition)) continue;
         learn(core, item, partition);
         note_acknowledged(core, item, partition);
         item.answer = partition;
@@ -433,8 +439,7 @@ void note_acknowledged(SessionCore& core, const std::vector<Item>& items, const 
   for (const auto& topic : answer.responses) {
     for (const auto& partition : topic.partition_responses) {
       for (const Item& item : items) {
-        const bool same_topic = version >= 13 ? item.real_id == topic.topic_id : item.name == topic.name;
-        if (same_topic && item.data->index == partition.index) note_acknowledged(core, item, partition);
+        if (is_about(item, version, topic, partition)) note_acknowledged(core, item, partition);
       }
     }
   }
@@ -458,8 +463,7 @@ Task<> pass_through(SessionCore& core, Request& request, std::vector<Item>& item
   for (auto& topic : answer->responses) {
     for (auto& partition : topic.partition_responses) {
       for (const Item& item : items) {
-        const bool same_topic = request.version() >= 13 ? item.real_id == topic.topic_id : item.name == topic.name;
-        if (!same_topic || item.data->index != partition.index) continue;
+        if (!is_about(item, request.version(), topic, partition)) continue;
         learn(core, item, partition);
         to_virtual(core, item, partition);
         if (item.has_producer) note_verdict(core, item, static_cast<ErrorCode>(partition.error_code));

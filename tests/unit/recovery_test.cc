@@ -60,6 +60,14 @@ struct Recovery : testing::Test {
   }
 
   ControllerWorld world;
+  void lose_write_to(PartitionIndex partition) {
+    UnknownOutcome lost;
+    lost.writer = {source, {default_route, 0}, "orders", partition, 7};
+    lost.client_id = "shop";
+    lost.records = 4;
+    lost.at = world.now;
+    world.lose(lost);
+  }
 };
 
 constexpr const char* words = "recover default to target at generation 0";
@@ -74,12 +82,7 @@ TEST_F(Recovery, ARouteWhoseHomeAnswersIsFlippedInstead) {
 TEST_F(Recovery, WithoutTheWordsItSaysWhatItWouldDoAndDoesNothing) {
   acknowledged(9);
   kill(source);
-  UnknownOutcome lost;
-  lost.writer = {source, {default_route, 0}, "orders", 0, 7};
-  lost.client_id = "shop";
-  lost.records = 4;
-  lost.at = world.now;
-  world.lose(lost);
+  lose_write_to(0);
   for (const char* said : {"", "yes", "recover default to target at generation 1"}) {
     const RecoveryReport report = recover(said);
     EXPECT_EQ(report.result, "unconfirmed") << report.error;
@@ -97,12 +100,7 @@ TEST_F(Recovery, WithoutTheWordsItSaysWhatItWouldDoAndDoesNothing) {
 
 TEST_F(Recovery, AFlipNamesWhatIsInDoubtAndPointsHere) {
   kill(source);
-  UnknownOutcome lost;
-  lost.writer = {source, {default_route, 0}, "orders", 1, 7};
-  lost.client_id = "shop";
-  lost.records = 4;
-  lost.at = world.now;
-  world.lose(lost);
+  lose_write_to(1);
   const auto report = world.flip(target);
   ASSERT_TRUE(report);
   EXPECT_EQ(report->result, "failed");
@@ -213,6 +211,11 @@ TEST(KnownEnds, TheHighestCountsAndATopicMadeAnewBeginsAnew) {
   together.merge(rows[0]);
   EXPECT_EQ(together.find(source, topic, 3)->end, 12);
   EXPECT_EQ(together.find(source, topic, 3)->producers.at(7).last_sequence, 9) << "the later of the two";
+  together.note_batch({source, topic, old, 3}, 12, 7, {0, 5, 0});
+  EXPECT_EQ(together.find(source, topic, 3)->producers.at(7).last_sequence, 9) << "a retry, answered late";
+  together.note_batch({source, topic, old, 3}, 12, 7, {0, 0, 2});
+  together.merge(rows[0]);
+  EXPECT_EQ(together.find(source, topic, 3)->producers.at(7).generation, 2) << "of a later stay at home";
   ends.note({source, topic, anew, 3}, 1);
   EXPECT_EQ(ends.find(source, topic, 3)->end, 1);
   EXPECT_TRUE(ends.find(source, topic, 3)->producers.empty());

@@ -367,6 +367,23 @@ TEST_F(SessionScript, AWriteUnderWayIsAwaitedAfterItsClientLeft) {
   EXPECT_EQ(next_answer(), std::nullopt);
 }
 
+TEST_F(SessionScript, WhatASilentBrokerNeverAnsweredIsInDoubtWhenItsClientIsLongGone) {
+  for (const std::int16_t acks : {-1, 0}) {
+    worker = {};
+    begin(snapshot(on_source(), RoutePhase::open));
+    produce(3, acks);
+    session->on_upstream_opened(upstream_to(Cluster::source), now);
+    session->on_client_closed(now);
+    EXPECT_EQ(load().writes_in_flight, 1) << acks;
+    now += SessionOptions{}.limits.linger_ms;
+    session->on_timer(now);
+    EXPECT_TRUE(session->finished()) << acks;
+    EXPECT_EQ(load().writes_in_flight, 0) << acks;
+    EXPECT_EQ(worker.unknown_outcomes.all().size(), 1u) << acks;
+    io.upstreams.clear();
+  }
+}
+
 TEST_F(SessionScript, AWriteWhoseBrokerIsLostIsOfUnknownOutcome) {
   begin(snapshot(on_source(), RoutePhase::open));
   produce(3);
