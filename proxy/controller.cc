@@ -26,7 +26,8 @@ void Controller::Impl::start(Millis now) {
   spawn(watch_home_ends());
   for (const Cluster c : both_clusters) spawn(claim(c));
   spawn(finish_open_flips());
-  spawn(bind_wanted());
+  spawn(move_wanted_ids());
+  spawn(move_wanted_offsets());
   settle();
 }
 

@@ -194,26 +194,50 @@ Task<bool> Controller::Impl::record_bindings(Bindings moved, Cluster log) {
 
 // --- what sessions ask for ---
 
-Task<> Controller::Impl::bind_wanted() {
+std::set<WantedBinding> Controller::Impl::take_wanted(Bound what) {
+  std::set<WantedBinding> taken;
+  std::erase_if(wanted_bindings_, [&taken, what](const WantedBinding& w) {
+    if (w.what == what) taken.insert(w);
+    return w.what == what;
+  });
+  return taken;
+}
+
+bool Controller::Impl::wants(Bound what) const {
+  return std::any_of(wanted_bindings_.begin(), wanted_bindings_.end(),
+                     [what](const WantedBinding& w) { return w.what == what; });
+}
+
+Task<> Controller::Impl::move_wanted_ids() {
   for (;;) {
     {
       Until wanted(
-          *this, [this] { return !wanted_bindings_.empty() && !moving_; }, std::numeric_limits<Millis>::max());
+          *this, [this] { return wants(Bound::transactional_id) && !moving_; }, std::numeric_limits<Millis>::max());
       co_await wanted;
     }
     moving_ = true;
-    const std::set<WantedBinding> all = std::exchange(wanted_bindings_, {});
+    const std::set<WantedBinding> all = take_wanted(Bound::transactional_id);
     for (const Cluster to : both_clusters) {
       std::vector<std::string> ids;
       for (const WantedBinding& w : all) {
-        if (w.to == to && w.what == Bound::transactional_id) ids.push_back(w.name);
+        if (w.to == to) ids.push_back(w.name);
       }
       if (!ids.empty()) co_await move_ids(ids, to);
     }
-    for (const WantedBinding& w : all) {
-      if (w.what == Bound::group) co_await move_offsets(w.name, w.to);
-    }
     moving_ = false;
+  }
+}
+
+// Also while a flip waits for open transactions: some of these may have to commit such offsets before they can end.
+Task<> Controller::Impl::move_wanted_offsets() {
+  for (;;) {
+    {
+      Until wanted(
+          *this, [this] { return wants(Bound::group); }, std::numeric_limits<Millis>::max());
+      co_await wanted;
+    }
+    const std::set<WantedBinding> all = take_wanted(Bound::group);
+    for (const WantedBinding& w : all) co_await move_offsets(w.name, w.to);
   }
 }
 

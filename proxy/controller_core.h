@@ -201,7 +201,10 @@ class Controller::Impl {
   Task<bool> initialise_ids(Cluster to, const KnownIds& ids, std::map<std::string, ProducerName>& names,
                             std::string& problem);
   TransactionalBinding moved(const std::string& id, const KnownId& known, ProducerName real, Cluster to) const;
-  Task<> bind_wanted();
+  std::set<WantedBinding> take_wanted(Bound what);
+  bool wants(Bound what) const;
+  Task<> move_wanted_ids();
+  Task<> move_wanted_offsets();
   Task<> move_ids(std::vector<std::string> ids, Cluster to);
   Task<> move_offsets(std::string group, Cluster to);
   Task<bool> copy_offsets(std::string group, Cluster from, Cluster to, Millis deadline);

@@ -210,7 +210,7 @@ Task<bool> Controller::Impl::come_to_rest(Flip& flip, Millis& deadline) {
         *this, [this] { return !moving_; }, transactions_deadline);
     const bool mine = co_await free;
     if (!mine) {
-      fail(flip, "transactional ids or groups' offsets are being moved; try again");
+      fail(flip, "transactional ids are being moved; try again");
       co_return false;
     }
   }
