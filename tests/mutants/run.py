@@ -218,8 +218,8 @@ def main():
             r = done.result()
             results.append(r)
             print(f"{'ok  ' if r.passed else 'FAIL'} {r.mutant.name}: {r.text}", flush=True)
-    if args.into:
-        enter(args.into, results)
+            if args.into:
+                enter(args.into, [r])
     passed = sum(r.passed for r in results)
     print(f"{passed} passed, {len(chosen) - passed} failed")
     sys.exit(0 if passed == len(chosen) else 1)
