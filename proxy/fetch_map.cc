@@ -84,6 +84,13 @@ void map_fetched_records(const Segment& segment, FetchedPartition& data) {
 
 namespace {
 
+SessionCore::ShownMarks& shown_marks(SessionCore& core, const std::string& topic, PartitionIndex partition) {
+  SessionCore::ShownMarks& shown = core.shown_marks[{topic, partition}];
+  const TopicView* view = core.snapshot().topic(topic);
+  if (view && shown.topic_id != view->virtual_id) shown = {view->virtual_id};
+  return shown;
+}
+
 void map_marks(SessionCore& core, const std::string& topic, const VirtualLog& log, const Segment& segment,
                FetchedPartition& data) {
   if (log.segments().size() == 1) {
@@ -93,14 +100,18 @@ void map_marks(SessionCore& core, const std::string& topic, const VirtualLog& lo
     }
     return;
   }
-  Offset& shown = core.shown_high_watermark[{topic, data.partition_index}];
+  SessionCore::ShownMarks& shown = shown_marks(core, topic, data.partition_index);
   const Segment& open = log.open_segment();
-  if (segment.open() && data.high_watermark >= 0) shown = std::max(shown, segment.to_virtual(data.high_watermark));
-  shown = std::max(shown, open.virtual_base);
-  const Offset stable =
-      segment.open() && data.last_stable_offset >= 0 ? segment.to_virtual(data.last_stable_offset) : shown;
-  data.last_stable_offset = data.last_stable_offset < 0 ? -1 : std::max(stable, open.virtual_base);
-  data.high_watermark = shown;
+  // Only the open segment's leader knows what is beyond its base. All before it was stable when it was opened.
+  const auto raise = [&](Offset& mark, Offset real) {
+    const bool said = segment.open() && real >= 0;
+    mark = std::max({mark, open.virtual_base, said ? segment.to_virtual(real) : open.virtual_base});
+  };
+  raise(shown.high_watermark, data.high_watermark);
+  raise(shown.last_stable_offset, data.last_stable_offset);
+  shown.last_stable_offset = std::min(shown.last_stable_offset, shown.high_watermark);
+  data.high_watermark = shown.high_watermark;
+  if (data.last_stable_offset >= 0) data.last_stable_offset = shown.last_stable_offset;
   data.log_start_offset = data.log_start_offset < 0 ? -1 : log.segments().front().virtual_base;
 }
 
@@ -134,6 +145,14 @@ void map_fetched(SessionCore& core, const std::string& topic, const VirtualLog& 
   map_marks(core, topic, log, segment, data);
   map_identities(core, topic, segment, data);
   if (!data.records) data.records = BytesView();
+}
+
+void note_shown_end(SessionCore& core, const std::string& topic, PartitionIndex partition, std::int8_t isolation,
+                    Offset end) {
+  if (!core.snapshot().partition(topic, partition)) return;
+  SessionCore::ShownMarks& shown = shown_marks(core, topic, partition);
+  shown.high_watermark = std::max(shown.high_watermark, end);  // the last stable offset is no higher
+  if (isolation == 1) shown.last_stable_offset = std::max(shown.last_stable_offset, end);
 }
 
 FetchedPartition empty_fetch(SessionCore& core, const std::string& topic, const VirtualLog& log, PartitionIndex index) {

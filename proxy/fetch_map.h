@@ -43,6 +43,9 @@ void map_fetched_records(const Segment& segment, FetchedPartition& data);
 // The rest of the answer: high watermark and so on are those of the whole log.
 void map_fetched(SessionCore& core, const std::string& topic, const VirtualLog& log, const Segment& segment,
                  FetchedPartition& data);
+// What ListOffsets was answered: no later fetch shows the client less.
+void note_shown_end(SessionCore& core, const std::string& topic, PartitionIndex partition, std::int8_t isolation,
+                    Offset end);
 // An error that says that our picture of the cluster is old.
 void note_fetch_error(SessionCore& core, Cluster cluster, std::int16_t error);
 

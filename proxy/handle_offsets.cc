@@ -56,14 +56,31 @@ Task<RealOffset> virtual_earliest(SessionCore& core, const Request& request, Pla
   co_return failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
 }
 
+// The log as it is now, unless that segment is another one there: the topic was made anew.
+std::optional<VirtualLog> log_now(const SessionCore& core, const Place& place, std::size_t at, const Segment& before) {
+  const PartitionView* view = core.snapshot().partition(place.topic, place.partition);
+  if (!view || view->log.segments().size() <= at) return std::nullopt;
+  return view->log.segments()[at].generation == before.generation ? std::optional(view->log) : std::nullopt;
+}
+
 Task<RealOffset> virtual_latest(SessionCore& core, const Request& request, Place place, VirtualLog log,
                                 std::int64_t which) {
+  constexpr std::int64_t latest = -1;
+  const std::size_t at = log.segments().size() - 1;
   const Segment open = log.open_segment();
   RealOffset real =
       co_await list_real_offset(core, request, place.topic, place.partition, open.cluster, which, place.isolation);
+  if (real.error != 0) co_return real;
+  const std::optional<VirtualLog> now = log_now(core, place, at, open);
   // -1: there is none, of those in remote storage say.
-  if (real.error == 0 && real.offset >= 0) real.offset = std::max(real.offset, open.real_base);
-  co_return real.error == 0 ? in_virtual(log, log.segments().size() - 1, real) : real;
+  if (real.offset >= 0) {
+    real.offset = std::max(real.offset, open.real_base);
+    // A flip closed it meanwhile: what its cluster holds beyond is not shown.
+    if (now && !now->segments()[at].open()) real.offset = std::min(real.offset, now->segments()[at].real_end());
+    if (now && which == latest)
+      note_shown_end(core, place.topic, place.partition, place.isolation, open.to_virtual(real.offset));
+  }
+  co_return in_virtual(now.value_or(log), at, real);
 }
 
 // The batch headers of a segment from its start on: needed only where the cluster's own answer lies before the segment,

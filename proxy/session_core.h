@@ -225,7 +225,13 @@ class SessionCore {
   // this segment or on one that a flip opens meanwhile, for a broker takes any first sequence from a producer that it
   // does not know.
   std::map<ProducerKey, std::int32_t> refused_first;
-  std::map<std::pair<std::string, PartitionIndex>, Offset> shown_high_watermark;
+  // What the client was told of a partition, in virtual terms: it never goes back, until the topic is made anew.
+  struct ShownMarks {
+    Uuid topic_id;
+    Offset high_watermark = 0;
+    Offset last_stable_offset = 0;
+  };
+  std::map<std::pair<std::string, PartitionIndex>, ShownMarks> shown_marks;
   std::optional<FetchSession> fetch_session;
   // The segment of a partition, by its generation, for which this session has asked for predecessors.
   std::map<std::pair<std::string, PartitionIndex>, std::int32_t> preceded;

@@ -152,6 +152,7 @@ struct ConsumerOptions {
   std::vector<Place> places;
   bool keeps_sessions = false;  // fetch sessions (KIP-227); else it asks in full, whatever the answer grants
   bool read_committed = false;
+  bool seeks_back = false;  // reads some of it again, now and then
 };
 // Reads every partition from 0 to its end.
 std::unique_ptr<Client> make_consumer(ClientWorld& world, std::string name, ConsumerOptions options);

@@ -23,7 +23,8 @@ class Consumer : public Client {
   Consumer(ClientWorld& world, std::string name, ConsumerOptions options)
       : Client(world, std::move(name)),
         keeps_sessions_(options.keeps_sessions),
-        read_committed_(options.read_committed) {
+        read_committed_(options.read_committed),
+        seeks_back_(options.seeks_back) {
     for (const Place& place : options.places) positions_[place] = {};
   }
 
@@ -252,6 +253,7 @@ class Consumer : public Client {
     }
     if (row.last_stable_offset > row.high_watermark)
       world_.checks.violated("6: last stable offset of " + to_string(place) + " lies above its high watermark");
+    world_.checks.marks_shown(place, row.last_stable_offset, row.high_watermark);
     position.shown_by = from;
     position.high_watermark = row.high_watermark;
     position.last_stable_offset = row.last_stable_offset;
@@ -263,6 +265,13 @@ class Consumer : public Client {
       if (shown || !read_committed_) take(place, position, batch);
       position.at = std::max(position.at, batch.header.last_offset() + 1);
     }
+    if (seeks_back_ && !finishing_ && world_.random.one_in(25)) seek_back(place);
+  }
+
+  void seek_back(const Place& place) {
+    Offset& at = positions_[place].at;
+    const Offset start = std::min(world_.checks.virtual_start(place), at);
+    at = world_.random.between(start, at);
   }
 
   void take(const Place& place, Position& position, const StoredBatch& batch) {
@@ -309,7 +318,7 @@ class Consumer : public Client {
     });
   }
 
-  const bool keeps_sessions_, read_committed_;
+  const bool keeps_sessions_, read_committed_, seeks_back_;
   std::map<NodeId, FetchSession> sessions_;
   Version version_ = 4;
   std::map<Place, Position> positions_;

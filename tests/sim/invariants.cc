@@ -149,6 +149,22 @@ void Invariants::fetched(const std::string& consumer, const Place& place, Offset
   highest = std::max(highest, epoch);
 }
 
+// What the home's leader has is only more than when it was asked.
+void Invariants::marks_shown(const Place& place, Offset last_stable_offset, Offset high_watermark) {
+  const proxy::VirtualLog log = log_of(place);
+  const auto& open = log.open_segment();
+  const auto partition = nets_[proxy::index_of(open.cluster)]->cluster.partition(place.topic, place.partition);
+  if (!partition) return;
+  const auto check = [&](const char* mark, Offset shown, Offset real) {
+    const Offset now = std::max(open.virtual_base, open.to_virtual(real));
+    if (shown > now)
+      violated("6: " + std::string(mark) + " of " + to_string(place) + " is shown as " + std::to_string(shown) +
+               " and is " + std::to_string(now));
+  };
+  check("high watermark", high_watermark, partition->high_watermark);
+  check("last stable offset", last_stable_offset, partition->last_stable_offset);
+}
+
 void Invariants::skipped(const std::string& consumer, const Place& place, Offset from, Offset to) {
   bool gone = false;
   for (Offset at = from; at < to; ++at) {

@@ -41,6 +41,7 @@ class Invariants {
   void acknowledged(const std::string& value, std::optional<Offset> offset, bool ordered = true);
   void gave_up(const std::string& value);
   void fetched(const std::string& consumer, const Place& place, Offset offset, LeaderEpoch epoch, const Bytes& value);
+  void marks_shown(const Place& place, Offset last_stable_offset, Offset high_watermark);
   void skipped(const std::string& consumer, const Place& place, Offset from, Offset to);
   void compacted(const Place& place) { compacted_.insert(place); }
   void stranger_wrote(const std::string& value) { strangers_.insert(value); }

@@ -146,7 +146,7 @@ class World {
     }
     for (std::int64_t i = random_.between(1, 2); i > 0; --i) {
       consumers_.push_back("consumer-" + std::to_string(i));
-      add(make_consumer(clients_world_, consumers_.back(), {places_, random_.one_in(2)}));
+      add(make_consumer(clients_world_, consumers_.back(), {places_, random_.one_in(2), false, random_.one_in(3)}));
     }
     if (random_.one_in(2)) add(make_committer(clients_world_, "group"));
     add(make_watcher(clients_world_, "watcher"));

@@ -20,7 +20,7 @@ void TransactionalClients::start() {
   }
   for (std::int64_t i = random.between(1, 2); i > 0; --i) {
     consumers_.push_back("committed-" + std::to_string(i));
-    add_(make_consumer(world_, consumers_.back(), {world_.places, random.one_in(2), true}));
+    add_(make_consumer(world_, consumers_.back(), {world_.places, random.one_in(2), true, random.one_in(2)}));
   }
 }
 

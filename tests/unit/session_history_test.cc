@@ -95,6 +95,68 @@ TEST_F(HistoryScript, ABatchThatIsCutOffIsNotTheEnd) {
   EXPECT_FALSE(at_broker(target));
 }
 
+// High watermark and last stable offset are those of the whole log, whichever segment is read. Fetched at 120 virtual,
+// the target's broker speaks of its own offsets, which are lower by 60.
+struct MarksScript : HistoryScript {
+  Bytes batch = build_batch({{10, "k", "v"}});
+  std::pair<Offset, Offset> marks_of(Offset at, const FetchResponse::PartitionData& row) {
+    fetch(at, 1);
+    const auto asked = at_broker(at < 100 ? source : target);
+    EXPECT_TRUE(asked);
+    if (asked) answer_fetch(*asked, row);
+    const auto got = next_fetched();
+    EXPECT_TRUE(got);
+    return got ? std::pair(got->last_stable_offset, got->high_watermark) : std::pair<Offset, Offset>(-9, -9);
+  }
+  std::pair<Offset, Offset> at_head(Offset stable, Offset high_watermark) {
+    return marks_of(120, shown(stable, high_watermark, batch));
+  }
+  std::pair<Offset, Offset> in_history() { return marks_of(60, shown(100, 100, batch)); }
+  static std::pair<Offset, Offset> marks(Offset stable, Offset high_watermark) { return {stable, high_watermark}; }
+};
+
+TEST_F(MarksScript, AllOfClosedSegmentsIsStable) {
+  begin(world(on_target(), on_target()));
+  EXPECT_EQ(in_history(), marks(100, 100));
+}
+
+TEST_F(MarksScript, HistoryShowsTheStableOffsetThatTheHeadShowed) {
+  begin(world(on_target(), on_target()));
+  EXPECT_EQ(at_head(70, 90), marks(130, 150));
+  EXPECT_EQ(in_history(), marks(130, 150)) << "a transaction is open at 130";
+  EXPECT_EQ(at_head(70, 95), marks(130, 155));
+}
+
+TEST_F(MarksScript, TheStableOffsetNeverGoesBack) {
+  begin(world(on_target(), on_target()));
+  EXPECT_EQ(at_head(70, 90), marks(130, 150));
+  EXPECT_EQ(at_head(65, 80), marks(130, 150)) << "of a leader that is behind";
+}
+
+TEST_F(MarksScript, TheStableOffsetIsNeverAboveTheHighWatermark) {
+  begin(world(on_target(), on_target()));
+  EXPECT_EQ(at_head(95, 90), marks(150, 150));
+}
+
+TEST_F(MarksScript, WhoAsksInAVersionWithoutItIsToldOfNone) {
+  begin(world(on_target(), on_target()));
+  EXPECT_EQ(at_head(-1, 90), marks(-1, 150));
+  EXPECT_EQ(at_head(70, 90), marks(130, 150));
+}
+
+TEST_F(MarksScript, ATopicMadeAnewBeginsAnew) {
+  const auto before = world(on_target(), on_target());
+  begin(before);
+  EXPECT_EQ(at_head(70, 90), marks(130, 150));
+  auto anew = std::make_shared<proxy::TopicView>(*before->topic("orders"));
+  anew->virtual_id = repeated(0x44);
+  auto after = std::make_shared<proxy::Snapshot>(*before);
+  after->topics_by_id.clear();
+  add_topic(*after, anew);
+  session->on_snapshot(after, now);
+  EXPECT_EQ(in_history(), marks(100, 100));
+}
+
 // The source's answer lies before its second segment, so that segment is scanned.
 struct ScanScript : HistoryScript {
   Reached scan() {

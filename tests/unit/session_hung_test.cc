@@ -35,20 +35,22 @@ struct HungScript : HandlerScript {
     response.responses.emplace_back().topic = "orders";
     auto& row = response.responses[0].partitions.emplace_back();
     row.partition_index = index;
-    row.high_watermark = row.last_stable_offset = 100;
+    row.high_watermark = 100;
+    row.last_stable_offset = 70;
     row.records = batch;
     answer(to, response);
   }
   struct Fetched {
     std::int16_t error;
     bool empty;
+    Offset stable, high_watermark;
   };
   std::vector<Fetched> next_fetched() {
     const auto got = next_answer<FetchResponse>(ApiKey::Fetch, fetch_version);
     std::vector<Fetched> rows;
     if (!got) return rows;
     for (const auto& p : got->responses.at(0).partitions)
-      rows.push_back({p.error_code, !p.records || p.records->empty()});
+      rows.push_back({p.error_code, !p.records || p.records->empty(), p.last_stable_offset, p.high_watermark});
     return rows;
   }
   template <class T>
@@ -115,6 +117,20 @@ TEST_F(HungScript, ABrokerThatIsSlowIsGivenMoreTime) {
   const auto got = next_fetched();
   ASSERT_EQ(got.size(), 1u);
   EXPECT_FALSE(got[0].empty) << "it would never be read";
+}
+
+TEST_F(HungScript, AnAnswerForAHungBrokerShowsWhatWasShownLast) {
+  begin(world(on_target(), on_target()));
+  fetch({110});
+  answer_fetch(at_broker(target).value(), 0, 50);
+  fetch({60});
+  pass(limits.fetch_patience_ms + 600);
+  ASSERT_EQ(next_fetched().size(), 1u);
+  const auto got = next_fetched();
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_TRUE(got[0].empty);
+  EXPECT_EQ(got[0].high_watermark, 160);
+  EXPECT_EQ(got[0].stable, 130);
 }
 
 TEST_F(HungScript, ALongPollOfOneBrokerIsItsOwnAffair) {

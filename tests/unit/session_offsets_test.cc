@@ -1,4 +1,5 @@
-// ListOffsets of what lies in remote storage, after a flip.
+// ListOffsets after a flip: of what lies in remote storage, of the log's end.
+#include "protocol/record_batch.h"
 #include "tests/unit/handler_script.h"
 
 namespace crossover::test {
@@ -10,21 +11,49 @@ struct OffsetsScript : HandlerScript {
   // What a client is told when the open segment's broker says that.
   Offset latest(Version version, std::int64_t which, Offset said) {
     begin(world(on_target(), on_target()));
+    const Reached sent = list(version, which);
+    EXPECT_EQ(sent.as<ListOffsetsRequest>().topics[0].partitions[0].timestamp, which);
+    return listed(version, sent, said);
+  }
+  Reached list(Version version, std::int64_t which, std::int8_t isolation = 0) {
     ListOffsetsRequest request;
     request.replica_id = -1;
+    request.isolation_level = isolation;
     request.topics.emplace_back().name = "orders";
     request.topics[0].partitions.emplace_back().timestamp = which;
     ask(ApiKey::ListOffsets, version, request);
-    const Reached sent = at_broker(target).value();
-    EXPECT_EQ(sent.as<ListOffsetsRequest>().topics[0].partitions[0].timestamp, which);
+    return at_broker(target).value();
+  }
+  Offset listed(Version version, const Reached& sent, Offset said) {
     ListOffsetsResponse response;
     response.topics.emplace_back().partitions.emplace_back().offset = said;
     answer(sent, response);
     const auto got = next_answer<ListOffsetsResponse>(ApiKey::ListOffsets, version);
     return got.value().topics.at(0).partitions.at(0).offset;
   }
+  // What a fetch of the first segment shows of the whole log: the last stable offset and the high watermark.
+  std::pair<Offset, Offset> marks_in_history() {
+    constexpr Version version = 12;
+    FetchRequest request;
+    request.replica_id = -1;
+    request.session_epoch = -1;
+    request.topics.emplace_back().topic = "orders";
+    request.topics[0].partitions.emplace_back().fetch_offset = 60;
+    ask(ApiKey::Fetch, version, request);
+    const Bytes& batch = frames.emplace_back(build_batch({{10, "k", "v"}}));
+    FetchResponse response;
+    response.responses.emplace_back().topic = "orders";
+    auto& row = response.responses[0].partitions.emplace_back();
+    row.high_watermark = row.last_stable_offset = 100;
+    row.records = batch;
+    answer(at_broker(source).value(), response);
+    const auto got = next_answer<FetchResponse>(ApiKey::Fetch, version);
+    const auto& shown = got.value().responses.at(0).partitions.at(0);
+    return {shown.last_stable_offset, shown.high_watermark};
+  }
 };
 
+constexpr std::int64_t log_end = -1;
 constexpr std::int64_t latest_tiered = -5, earliest_pending_upload = -6;
 
 TEST_F(OffsetsScript, NothingInRemoteStorageStaysNothing) {
@@ -39,6 +68,23 @@ TEST_F(OffsetsScript, WhatIsInRemoteStorageIsNoEarlierThanTheOpenSegment) {
 
 TEST_F(OffsetsScript, AnEmptySegmentsEndIsItsStart) {
   EXPECT_EQ(latest(7, -1, 40), 100);
+}
+
+TEST_F(OffsetsScript, NoFetchShowsLessThanWhatWasListed) {
+  begin(world(on_target(), on_target()));
+  EXPECT_EQ(listed(7, list(7, log_end, 1), 70), 130);
+  EXPECT_EQ(marks_in_history(), (std::pair<Offset, Offset>(130, 130)));
+  EXPECT_EQ(listed(7, list(7, log_end, 0), 90), 150);
+  EXPECT_EQ(marks_in_history(), (std::pair<Offset, Offset>(130, 150)))
+      << "the high watermark says nothing of what is stable";
+}
+
+TEST_F(OffsetsScript, WhatLiesBeyondASegmentThatWasClosedMeanwhileIsNotListed) {
+  begin(world(on_target(), on_target()));
+  const Reached sent = list(7, log_end);
+  const auto rolled_back = on_target().flipped(50, 2, source, 120, 6);
+  session->on_snapshot(world(rolled_back, rolled_back), now);
+  EXPECT_EQ(listed(7, sent, 53), 110) << "the segment ended at 50";
 }
 
 }  // namespace
