@@ -210,14 +210,14 @@ def run_flips(demo, traffic, watch, line, seconds):
 def table(verdict, watch, flips):
     """(name, value, remark) rows; the four that decide come as numbers."""
     spans = [span for _, span in flips]
-    jumps = verdict.gaps + verdict.wrong_offset + verdict.two_at_one_offset
+    jumps = verdict.gaps + verdict.without_offset + verdict.wrong_offset + verdict.two_at_one_offset
     rows = [
         ("acknowledged", verdict.acked, ""),
         ("consumed", verdict.consumed, ""),
         ("lost", verdict.lost, "acknowledged, never consumed"),
         ("duplicated", verdict.duplicated, "one record at two offsets"),
         ("out of order", verdict.out_of_order, "behind a later one of its partition"),
-        ("offset jumps", jumps, "gaps, or consumed at another offset than acknowledged"),
+        ("offset jumps", jumps, "gaps, or consumed at another offset than acknowledged, or at one that was not told"),
         ("client errors", verdict.errors + verdict.failed, "seen by the application"),
         ("longest pause", f"{watch.longest():.0f} ms", "between two acknowledgements, over the whole run"),
         ("  outside flips", f"{watch.longest(outside=spans):.0f} ms", "the same, for comparison"),

@@ -241,4 +241,4 @@ def judge_log(traffic, log):
     """The verdict on a log read otherwise than by the traffic's own consumers."""
     verdict = verify.Verdict()
     acked = {p.name: verify.read_producer(p.out, verdict) for p in traffic.producers}
-    return verify.judge(acked, log, verdict)
+    return verify.judge(acked, log, verdict, workers.unanswered(traffic.producers))

@@ -57,7 +57,11 @@ class Loop:
         does are of others."""
         verdict, acked = Verdict(), verify.Verdict()
         self.stop_input()
-        inputs = {f"{self.filler.name}:{p}:{n}" for p, n in verify.read_producer(self.filler.out, acked)}
+        told = verify.read_producer(self.filler.out, acked)
+        inputs = {f"{self.filler.name}:{p}:{n}" for p, n in told}
+        for (partition, number), offset in told.items():
+            if offset == verify.NOT_TOLD:
+                verdict.error(f"other {self.filler.name}:{partition}:{number} acknowledged without an offset")
         self._wait_for(inputs, limit, still)
         problems = [self._stopped(worker) for worker in (self.loop, self.reader)]
         for problem in filter(None, problems):

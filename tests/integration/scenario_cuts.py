@@ -29,7 +29,7 @@ REUSES_SEQUENCES = {"kafkajs"}
 CUTS_PER_FLIP = 4
 LIMIT_PER_FLIP = 120  # seconds
 CUTS_WITHOUT_A_BROKER = 2
-FAULTS = ["lost", "duplicated", "out_of_order", "wrong_offset", "two_at_one_offset"]
+FAULTS = ["lost", "duplicated", "out_of_order", "without_offset", "wrong_offset", "two_at_one_offset"]
 
 
 class Disturbance:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 SHOWN = 5  # examples kept of each finding
+NOT_TOLD = -1  # in place of an offset; what lies below is a library's own word that it never asked where the record lies
 
 
 @dataclass
@@ -20,6 +21,7 @@ class Verdict:
     lost: int = 0  # acknowledged, never consumed
     duplicated: int = 0  # one record at two offsets
     out_of_order: int = 0  # a record behind a later one of the same producer and partition
+    without_offset: int = 0  # acknowledged without one, which only acks=0 may be: retries are told the first copy's
     wrong_offset: int = 0  # consumed only at other offsets than the producer was given
     two_at_one_offset: int = 0  # different records at one offset
     gaps: int = 0  # offsets never consumed between the first and the last
@@ -34,7 +36,7 @@ class Verdict:
 
     def faults(self, idempotent=True, allow=()):
         """The findings that must be zero and are not."""
-        kinds = ["lost", "out_of_order", "wrong_offset", "two_at_one_offset", "gaps", "failed", "errors"]
+        kinds = ["lost", "out_of_order", "without_offset", "wrong_offset", "two_at_one_offset", "gaps", "failed", "errors"]
         if idempotent:
             kinds.append("duplicated")
         return {kind: getattr(self, kind) for kind in kinds if kind not in allow and getattr(self, kind)}
@@ -88,8 +90,9 @@ def read_consumers(paths, verdict, foreign=None):
     return log
 
 
-def judge(acked, log, verdict):
-    """acked: producer id -> (partition, number) -> offset. log: (partition, offset) -> 'producer:partition:number'."""
+def judge(acked, log, verdict, unanswered=()):
+    """acked: producer id -> (partition, number) -> offset. log: (partition, offset) -> 'producer:partition:number'.
+    unanswered: the producers with acks=0."""
     offsets = defaultdict(list)
     highest = {}
     for (partition, offset), value in sorted(log.items()):
@@ -106,6 +109,8 @@ def judge(acked, log, verdict):
     for producer, records in acked.items():
         for (partition, number), offset in records.items():
             seen = offsets.get((producer, partition, number))
+            if offset == NOT_TOLD and producer not in unanswered:
+                verdict.note("without_offset", f"{producer}:{partition}:{number} acknowledged without an offset")
             if not seen:
                 verdict.note("lost", f"{producer}:{partition}:{number} acknowledged at {offset}")
             elif offset >= 0 and offset not in seen:
@@ -128,11 +133,11 @@ def _count_gaps(log, verdict):
                 verdict.note("gaps", f"partition {partition}: {before} then {after}")
 
 
-def verify(producers, consumers):
-    """producers: id -> output file; consumers: output files of one group."""
+def verify(producers, consumers, unanswered=()):
+    """producers: id -> output file; consumers: output files of one group; unanswered: the producers with acks=0."""
     verdict = Verdict()
     acked = {name: read_producer(path, verdict) for name, path in producers.items()}
-    return judge(acked, read_consumers(consumers, verdict), verdict)
+    return judge(acked, read_consumers(consumers, verdict), verdict, unanswered)
 
 
 def main():
@@ -142,8 +147,9 @@ def main():
     parser.add_argument("--produced", nargs="+", required=True, metavar="ID=FILE")
     parser.add_argument("--consumed", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--not-idempotent", action="store_true", help="duplicates are no fault")
+    parser.add_argument("--unanswered", nargs="+", default=[], metavar="ID", help="producers with acks=0")
     args = parser.parse_args()
-    verdict = verify(dict(item.split("=", 1) for item in args.produced), args.consumed)
+    verdict = verify(dict(item.split("=", 1) for item in args.produced), args.consumed, args.unanswered)
     print(json.dumps(verdict.as_json(), indent=1))
     raise SystemExit(1 if verdict.faults(not args.not_idempotent) else 0)
 

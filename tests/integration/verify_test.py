@@ -10,12 +10,12 @@ PRODUCED = ["A 0 0 10", "A 0 1 11", "A 0 2 12", "A 1 0 5"]
 CONSUMED = ["C 0 10 k:0:0", "C 0 11 k:0:1", "C 0 12 k:0:2", "C 1 5 k:1:0"]
 
 
-def faults(produced=PRODUCED, consumed=CONSUMED, idempotent=True):
+def faults(produced=PRODUCED, consumed=CONSUMED, idempotent=True, unanswered=()):
     with tempfile.TemporaryDirectory() as folder:
         paths = Path(folder) / "p", Path(folder) / "c"
         for path, lines in zip(paths, (produced, consumed)):
             path.write_text("".join(line + "\n" for line in lines))
-        return verify.verify({"k": paths[0]}, [paths[1]]).faults(idempotent)
+        return verify.verify({"k": paths[0]}, [paths[1]], unanswered).faults(idempotent)
 
 
 class VerifyTest(unittest.TestCase):
@@ -25,8 +25,17 @@ class VerifyTest(unittest.TestCase):
     def test_reread_is_no_fault(self):
         self.assertEqual(faults(consumed=CONSUMED + CONSUMED[1:]), {})
 
-    def test_unknown_offset_is_no_fault(self):
-        self.assertEqual(faults(produced=["A 0 0 -1"] + PRODUCED[1:]), {})
+    def test_only_acks_0_is_told_no_offset(self):
+        untold = ["A 0 0 -1"] + PRODUCED[1:]
+        self.assertEqual(faults(produced=untold), {"without_offset": 1})
+        self.assertEqual(faults(produced=untold, unanswered=["k"]), {})
+
+    def test_the_complaint_names_producer_and_record(self):
+        verdict = verify.judge({"k": {(0, 7): -1}}, {(0, 3): "k:0:7"}, verify.Verdict())
+        self.assertEqual(verdict.examples["without_offset"], ["k:0:7 acknowledged without an offset"])
+
+    def test_what_a_library_did_not_ask_for_is_no_fault(self):
+        self.assertEqual(faults(produced=["A 0 0 -2"] + PRODUCED[1:]), {})
 
     def test_lost(self):
         self.assertEqual(faults(consumed=CONSUMED[:2] + CONSUMED[3:]), {"lost": 1})

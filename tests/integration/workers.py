@@ -76,7 +76,7 @@ class Worker:
     """One worker process; a producer's id is its name. Its output file is `out`, what it prints else goes to `log`."""
 
     def __init__(self, client, verb, folder, name, **options):
-        self.client, self.name = client, name
+        self.client, self.name, self.acks = client, name, options.get("acks")
         self.look = None  # what to print when it hangs
         self.out, self.log = Path(folder) / f"{name}.out", Path(folder) / f"{name}.log"
         words = [verb] + (["--id", name] if verb != "consume" else [])
@@ -148,8 +148,14 @@ def wait_consumed(producers, consumers, limit=60, still=15):
 
 def verdict(producers, consumers):
     return verify.verify(
-        {producer.name: producer.out for producer in producers}, [consumer.out for consumer in consumers]
+        {producer.name: producer.out for producer in producers},
+        [consumer.out for consumer in consumers],
+        unanswered(producers),
     )
+
+
+def unanswered(producers):
+    return {producer.name for producer in producers if producer.acks == "0"}
 
 
 def have(client):

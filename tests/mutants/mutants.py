@@ -226,6 +226,16 @@ MUTANTS = [
         options=(),
     ),
     mutant(
+        "duplicate_told_no_offset",
+        "a duplicate is not acknowledged without an offset",
+        "proxy/log_lookup.cc",
+        "co_return segment.to_virtual(cursor.header.base_offset);",
+        "co_return -1;",
+        "1",
+        seeds=(1, 400),
+        options=(),
+    ),
+    mutant(
         "later_batch_first",
         "no batch reaches the new segment before its predecessor",
         ORDER,

@@ -262,11 +262,11 @@ class Producer : public Client {
     const auto batch = std::find_if(batches.begin(), batches.end(), [id](const Batch& b) { return b.id == id; });
     if (batch == batches.end()) return;
     batch->in_flight = false;
-    constexpr std::int16_t out_of_order = 45, duplicate = 46;
-    if (row && (row->error_code == 0 || row->error_code == duplicate)) {
+    constexpr std::int16_t out_of_order = 45;
+    if (row && row->error_code == 0) {
       if (world_.log) world_.log("acknowledged " + batch->values.front() + " at " + std::to_string(row->base_offset));
       for (std::size_t i = 0; i < batch->values.size(); ++i) {
-        const bool known = row->error_code == 0 && row->base_offset >= 0;
+        const bool known = row->base_offset >= 0;
         // Without sequences, what is sent again may stand behind what was sent after it.
         const bool ordered = options_.delivery == Delivery::idempotent || (batch->attempts == 1 && batch->ordered);
         world_.checks.acknowledged(

@@ -129,9 +129,9 @@ void TransactionalClient::settle(const Place& place, std::uint64_t id,
       std::find_if(queue.batches.begin(), queue.batches.end(), [id](const Batch& b) { return b.id == id; });
   if (batch == queue.batches.end()) return;
   batch->in_flight = false;
-  constexpr std::int16_t out_of_order = 45, duplicate = 46;
-  if (row && (row->error_code == 0 || row->error_code == duplicate)) {
-    const bool located = row->error_code == 0 && row->base_offset >= 0;
+  constexpr std::int16_t out_of_order = 45;
+  if (row && row->error_code == 0) {
+    const bool located = row->base_offset >= 0;
     for (std::size_t i = 0; i < batch->values.size(); ++i) {
       world_.checks.acknowledged(batch->values[i],
                                  located ? std::optional(row->base_offset + static_cast<Offset>(i)) : std::nullopt);

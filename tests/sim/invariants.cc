@@ -116,6 +116,14 @@ void Invariants::acknowledged(const std::string& value, std::optional<Offset> of
   record.acknowledged = true;
   record.offset = offset;
   ++acknowledged_;
+  if (!offset) {
+    // Rightly only where retention or a cleaner took it before its retry came.
+    bool complete = true;
+    for (const StoredRecord& stored : contents(record.place, complete)) {
+      if (stored.value != value) continue;
+      violated("1: " + value + " was acknowledged without an offset, and lies at " + std::to_string(stored.offset));
+    }
+  }
   if (!offset || record.delivery == Delivery::unreplicated) return;
   bool gone = false;
   const auto found = stored_at(record.place, *offset, gone);

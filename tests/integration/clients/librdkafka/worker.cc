@@ -85,7 +85,8 @@ class Deliveries : public RdKafka::DeliveryReportCb {
       out_.line("F " + name + message.errstr());
       out_.line("E " + message.errstr());
     } else {
-      out_.line("A " + name + std::to_string(std::max<int64_t>(message.offset(), -1)));
+      // Implicit acknowledgements have no offset: RD_KAFKA_OFFSET_INVALID, or a little above it after a failure.
+      out_.line("A " + name + std::to_string(std::max<int64_t>(message.offset(), -2)));
     }
   }
 

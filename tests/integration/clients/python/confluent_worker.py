@@ -19,6 +19,9 @@ def produce(args, out):
         settings["retries"] = args.retries
     producer = Producer(settings)
     pauses = worker_io.Pauses(out)
+    # An idempotent one knows of some records by the acknowledgement of a later batch, without an offset: the library
+    # tells that as it would tell an answer without one.
+    not_told = -2 if args.idempotent == "true" else -1
 
     def send(partition, number):
         def delivered(error, message):
@@ -28,7 +31,7 @@ def produce(args, out):
             else:
                 pauses.acknowledged()
                 offset = message.offset()
-                out.line(f"A {partition} {number} {offset if offset is not None and offset >= 0 else -1}")
+                out.line(f"A {partition} {number} {not_told if offset is None or offset < 0 else offset}")
 
         while True:
             try:

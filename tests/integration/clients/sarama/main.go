@@ -74,7 +74,7 @@ func (p *producer) Send(partition int32, n int64, value []byte) {
 		Topic:     p.topic,
 		Partition: partition,
 		Value:     sarama.ByteEncoder(value),
-		// The library leaves it alone when no offset was told (acks=0, or a duplicate that the broker recognised).
+		// The library leaves it alone when no offset was told (acks=0, or error 46, which nobody should get).
 		Offset:   -1,
 		Metadata: sent{partition, n},
 	}

@@ -47,7 +47,7 @@ func (r *Report) line(format string, values ...any) {
 	fmt.Fprintf(r.lines, format, values...)
 }
 
-// Acked tells that a record was acknowledged; offset -1 if the library does not know where.
+// Acked tells that a record was acknowledged; offset -1 if it was not told where.
 func (r *Report) Acked(partition int32, n, offset int64) {
 	r.line("A %d %d %d\n", partition, n, offset)
 }
