@@ -46,10 +46,11 @@ class Mutant:
     kinds: tuple  # checks one of which must report it
     seeds: tuple = (1, 300)
     options: tuple = ("--transactions",)
+    unit: str = ""  # the unit test that reports it, where the simulator cannot show it
 
 
-def mutant(name, rule, file, old, new, kinds, seeds=(1, 300), options=("--transactions",)):
-    return Mutant(name, rule, (Edit(file, old, new),), tuple(kinds.split(", ")), seeds, options)
+def mutant(name, rule, file, old, new, kinds="", seeds=(1, 300), options=("--transactions",), unit=""):
+    return Mutant(name, rule, (Edit(file, old, new),), tuple(kinds.split(", ")) if kinds else (), seeds, options, unit)
 
 
 FLIP, GATES, BINDINGS = "proxy/controller_flip.cc", "proxy/controller_gates.cc", "proxy/controller_bindings.cc"

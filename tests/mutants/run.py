@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Breaks one rule of the design at a time in a copy of its source and demands that the simulator reports it.
+"""Breaks one rule of the design at a time in a copy of its source and demands that the simulator, or the unit test that
+the mutant names, reports it.
 
 run.py [NAME ...]     all mutants, or those named; needs build/ configured; last line `N passed, N failed`
 run.py --check        only that every mutant still fits the code, and that every check of the simulator has one
@@ -37,7 +38,11 @@ def misfits():
     names = [mutant.name for mutant in MUTANTS]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{name}: there are several mutants of that name"
+    written = [text.read_text(encoding="utf-8") for text in (ROOT / "tests/unit").glob("*.cc")]
     for mutant in MUTANTS:
+        suite, _, test = mutant.unit.partition(".")
+        if mutant.unit and not any(re.search(rf"TEST(_F)?\({suite}, {test}\)", text) for text in written):
+            yield f"{mutant.name}: there is no unit test {mutant.unit}"
         for edit in mutant.edits:
             count = (ROOT / edit.file).read_text(encoding="utf-8").count(edit.old) if (ROOT / edit.file).is_file() else 0
             if count != 1:
@@ -67,24 +72,24 @@ def unknown_checks():
 
 
 class Build:
-    """How ninja compiles and links the simulator."""
+    """How ninja compiles and links what reports."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, targets):
         self.folder = ROOT / folder
-        done = subprocess.run(["ninja", "-C", self.folder, "simulate"], capture_output=True, text=True)
+        done = subprocess.run(["ninja", "-C", self.folder, *targets], capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stdout[-4000:] + done.stderr[-4000:])
         listed = subprocess.run(
-            ["ninja", "-C", self.folder, "-t", "commands", "simulate"], capture_output=True, text=True, check=True
+            ["ninja", "-C", self.folder, "-t", "commands", *targets], capture_output=True, text=True, check=True
         )
-        self.compiles, self.link = {}, None
+        self.compiles, self.links = {}, {}
         for line in listed.stdout.splitlines():
             words = shlex.split(line)
             if "-c" in words:
                 source = pathlib.Path(words[words.index("-c") + 1])
                 self.compiles[str(source.relative_to(ROOT))] = words
-            elif "tests/sim/simulate" in words and "-o" in words:
-                self.link = [w for w in words if w not in ("&&", ":")]
+            elif "-o" in words and (target := pathlib.Path(words[words.index("-o") + 1]).name) in targets:
+                self.links[target] = words[2 : words.index("&&", 2)]  # `: && link && what follows`
 
     def compile(self, file, text, out):
         source = out / (file.replace("/", "_"))
@@ -113,14 +118,19 @@ class Build:
                 raise ValueError(f"its text occurs {text.count(edit.old)} times in {edit.file}: {edit.old!r}")
             texts[edit.file] = text.replace(edit.old, edit.new)
         objects = [str(self.compile(file, text, out)) for file, text in texts.items()]
-        program = out / "simulate"
-        words = list(self.link)
+        target = target_of(mutant)
+        program = out / target
+        words = list(self.links[target])
         at = words.index("-o")
         words[at + 1] = str(program)
         first = next(i for i, w in enumerate(words) if w.endswith(".o"))
         words[first + 1 : first + 1] = [*objects, "-Wl,-s"]
         subprocess.run(words, cwd=self.folder, check=True, capture_output=True, text=True)
         return program
+
+
+def target_of(mutant):
+    return "unit_tests" if mutant.unit else "simulate"
 
 
 def kind_of(complaint):
@@ -151,6 +161,14 @@ def hunt(program, mutant, seeds):
     return None, others
 
 
+def fails(program, mutant):
+    run = subprocess.run([str(program), f"--gtest_filter={mutant.unit}"], capture_output=True, text=True, timeout=300)
+    if run.returncode == 0:
+        return None
+    told = re.search(r"Failure\n(.*)", run.stdout)
+    return "", told.group(1) if told else f"exit code {run.returncode}"
+
+
 @dataclasses.dataclass
 class Result:
     mutant: object
@@ -169,9 +187,15 @@ def one(build, mutant, seeds):
     except subprocess.CalledProcessError as problem:
         return Result(mutant, False, f"does not build: {problem.stderr[-1500:]}")
     seeds = seeds or mutant.seeds
-    caught, others = hunt(program, mutant, seeds)
+    if mutant.unit:
+        caught, others = fails(program, mutant), []
+    else:
+        caught, others = hunt(program, mutant, seeds)
     program.unlink()
     took = f"{time.monotonic() - began:.0f} s"
+    if mutant.unit:
+        text = f"reported by {mutant.unit}, {took}: {caught[1]}" if caught else f"{mutant.unit} does not report it"
+        return Result(mutant, bool(caught), text, *(caught or ("", "")))
     if caught:
         return Result(mutant, True, f"caught at seed {caught[0]}, {took}: {caught[1]}", *caught)
     told = f"; reported instead: {others[0]}" if others else ""
@@ -185,7 +209,8 @@ def enter(file, results):
     table, after = rest.split("<!-- mutants end -->")
     rows = {line.split(" | ")[0].strip("| `"): line for line in table.splitlines()[2:]}
     for r in results:
-        check = kind_of(r.complaint) if r.passed else "**not caught**"
+        check = f"`{r.mutant.unit}`" if r.mutant.unit else kind_of(r.complaint)
+        check = check if r.passed else "**not caught**"
         rows[r.mutant.name] = f"| `{r.mutant.name}` | {r.mutant.rule} | {check} | {r.seed} |"
     lines = ["| mutant | the rule that it breaks | reported by | at seed |", "|---|---|---|---|"]
     lines += [rows[m.name] for m in MUTANTS if m.name in rows]
@@ -210,7 +235,7 @@ def main():
     unknown = set(args.names) - {m.name for m in MUTANTS}
     if unknown:
         sys.exit(f"no such mutant: {', '.join(sorted(unknown))}")
-    build = Build(args.build)
+    build = Build(args.build, sorted({target_of(mutant) for mutant in chosen}))
     results = []
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         runs = {pool.submit(one, build, mutant, args.seeds): mutant for mutant in chosen}

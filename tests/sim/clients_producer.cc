@@ -45,14 +45,13 @@ struct Queue {
 class Producer : public Client {
  public:
   Producer(ClientWorld& world, std::string name, ProducerOptions options)
-      : Client(world, std::move(name)), options_(std::move(options)) {
+      : Client(world, std::move(name)),
+        options_(std::move(options)),
+        begins_anew_(options_.delivery == Delivery::idempotent && world.random.one_in(3)) {
     for (const Place& place : options_.places) queues_[place].next_sequence = options_.first_sequence;
   }
 
-  bool done() override {
-    return finishing_ &&
-           std::all_of(queues_.begin(), queues_.end(), [](const auto& q) { return q.second.unacknowledged.empty(); });
-  }
+  bool done() override { return finishing_ && nothing_left(); }
 
   std::string describe() override {
     std::string text;
@@ -102,6 +101,7 @@ class Producer : public Client {
 
   void produce() {
     if (finishing_) return;
+    if (begins_anew_ && nothing_left() && world_.random.one_in(30)) return begin_anew();
     const Place& place = world_.random.pick(options_.places);
     Queue& queue = queues_.at(place);
     constexpr std::size_t bound = 50;
@@ -110,6 +110,19 @@ class Producer : public Client {
       pump();
     }
     world_.events.after(world_.random.below(2 * options_.pause), [this] { produce(); });
+  }
+
+  // As an application that is started again.
+  void begin_anew() {
+    for (auto& [place, queue] : queues_) {
+      queue.next_sequence = 0;
+      queue.known_there = false;
+    }
+    ask_id();
+  }
+
+  bool nothing_left() const {
+    return std::all_of(queues_.begin(), queues_.end(), [](const auto& q) { return q.second.unacknowledged.empty(); });
   }
 
   void add_batch(const Place& place, Queue& queue) {
@@ -296,6 +309,7 @@ class Producer : public Client {
   }
 
   ProducerOptions options_;
+  const bool begins_anew_;
   Version version_ = 3;
   ProducerId id_ = -1;
   std::uint64_t next_batch_ = 1;

@@ -178,7 +178,8 @@ TransactionalClient::Outcome TransactionalClient::judge(const std::string& reque
   if (world_.log)
     world_.log(name_ + " asks again after " + request + ": " + (error ? std::to_string(*error) : "no answer"));
   if (find) refresh();
-  world_.events.after(backoff, [this] { step(); });
+  // Some pause for long enough that much may happen meanwhile.
+  world_.events.after(world_.random.one_in(20) ? world_.random.below(600 * one_ms) : backoff, [this] { step(); });
   return find ? Outcome::find_again : Outcome::retry;
 }
 

@@ -201,6 +201,18 @@ void ClusterNet::reset_some_connection() {
   }
 }
 
+void ClusterNet::strand_some_request() {
+  std::vector<std::shared_ptr<BrokerConnection>> carrying;
+  for (const auto& [id, connection] : connections_) {
+    if (connection->up_->carries()) carrying.push_back(connection);
+  }
+  if (carrying.empty()) return;
+  const auto connection = random_.pick(carrying);
+  connection->down_->close();
+  connection->up_->stall(random_.between(20, 1'500) * one_ms);
+  connection->up_->close();
+}
+
 void ClusterNet::cut_some_connection() {
   if (connections_.empty()) return;
   const auto connection = random_.pick(connections_).second;

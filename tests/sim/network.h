@@ -28,7 +28,10 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   void cut_after(std::size_t bytes) { bytes_left_ = bytes; }
   void pause(bool paused);
   bool idle() const { return chunks_.empty(); }  // all that was sent has arrived
-  void stall(Micros time);                       // what is under way takes that much longer
+  void stall(Micros time);
+  bool carries() const {
+    return !cut_ && !chunks_.empty() && !chunks_.back().end;
+  }  // what is under way takes that much longer
 
  private:
   struct Chunk {
@@ -87,6 +90,8 @@ class ClusterNet {
   // To be called after anything was done to the cluster: sends what it has to say.
   void pump();
   void reset_some_connection();
+  // A connection is lost with something under way to the broker, which gets it later all the same.
+  void strand_some_request();
   // One direction of a connection ends at some byte of what passes next.
   void cut_some_connection();
 

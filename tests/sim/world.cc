@@ -162,7 +162,7 @@ class World {
   void start_proxy() {
     ++verdict_.proxies;
     dying_ = false;
-    ProxySurroundings around{events_, random_, nets(), topics(), {}, {}, plan_.calm()};
+    ProxySurroundings around{events_, random_, nets(), topics(), {}, {}, plan_.calm(), plan_.slow_workers};
     if (verbose_) around.log = [this](const std::string& line) { log("proxy: " + line); };
     around.passed = [this](std::string_view step) {
       if (!quiet_) disturb(step);
@@ -219,6 +219,10 @@ class World {
           }
           if (report.result == "failed") judge_failure(report);
           if (report.result == "done") ++verdict_.flips_done;
+          if (report.result == "done" && plan_.hasty && random_.one_in(2))
+            events_.after(random_.below(400 * one_ms), [this] {
+              if (!quiet_) flip();
+            });
           if (report.result == "failed") ++verdict_.flips_failed;
         },
         events_.now_ms());
@@ -317,8 +321,9 @@ class World {
     write_past_the_proxy(const_cast<ClusterNet&>(away), place);
   }
 
-  // What makes a flip hard: cut connections at any step, batches whose answers are lost right before the fence, a first
-  // batch on the new segment that is refused.
+  // What makes a flip hard: cut connections at any step; right before the fence batches and ends whose answers are
+  // lost, or that come long after their connection's end, and replicas that lag; leaders that move behind the boundary;
+  // a driver that dies with its record under way; a first batch on the new segment that is refused.
   void disturb(std::string_view step) {
     if (plan_.cuts && random_.one_in(3)) cut_a_connection();
     const Side home = checks_.home_of(places_[0].topic);
@@ -326,8 +331,19 @@ class World {
     const int count = static_cast<int>(random_.between(1, 3));
     if (plan_.lost_answers && (step == "prepare" || step == "brake") && random_.one_in(2))
       net.cluster.lose_answers(count, ApiKey::Produce);
+    if (plan_.lost_answers && step == "prepare" && random_.one_in(2)) net.cluster.lose_answers(count, ApiKey::EndTxn);
     if (plan_.errors && step == "open" && random_.one_in(2))
       net.cluster.fail_next(count, ApiKey::Produce, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    if (plan_.resets && (step == "prepare" || step == "brake") && random_.one_in(4)) net.strand_some_request();
+    if (plan_.lags && step == "prepare" && random_.one_in(2)) let_lag(net, random_.pick(places_));
+    if (plan_.leader_moves && step == "boundary" && random_.one_in(3)) {
+      for (int i = 0; i < count; ++i) move_leader(net, places_[0]);
+    }
+    if (plan_.deaths_in_flips && step == "record_before" && random_.one_in(6))
+      events_.after(random_.below(4 * one_ms), [this] {
+        log("the proxy dies with a flip record under way");
+        if (!quiet_) kill_proxy();
+      });
   }
 
   // Of a client, or of the proxy to a broker.

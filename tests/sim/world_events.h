@@ -86,9 +86,9 @@ class Events {
 // Messages from one thread to another: late, but in order.
 class Mailbox {
  public:
-  Mailbox(Events& events, Random& random) : events_(events), random_(random) {}
+  Mailbox(Events& events, Random& random, bool slow = false) : events_(events), random_(random), slow_(slow) {}
   void post(std::function<void()> act) {
-    const Micros stall = random_.one_in(60) ? random_.between(1, 20) * one_ms : 0;
+    const Micros stall = random_.one_in(slow_ ? 20 : 60) ? random_.between(1, slow_ ? 300 : 20) * one_ms : 0;
     last_ = std::max(last_, events_.now() + random_.between(5, 150) + stall);
     events_.at(last_, std::move(act));
   }
@@ -96,6 +96,7 @@ class Mailbox {
  private:
   Events& events_;
   Random& random_;
+  bool slow_;
   Micros last_ = 0;
 };
 

@@ -65,7 +65,7 @@ class ProxyProcess::Connection : public proxy::SessionIo {
 };
 
 struct ProxyProcess::Worker {
-  Worker(Events& events, Random& random) : inbox(events, random), outbox(events, random) {}
+  Worker(Events& events, Random& random, bool slow) : inbox(events, random, slow), outbox(events, random, slow) {}
   Mailbox inbox, outbox;  // from and to the controller
   std::shared_ptr<const proxy::Snapshot> snapshot = std::make_shared<proxy::Snapshot>();
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections;
@@ -296,7 +296,8 @@ ProxyProcess::ProxyProcess(ProxySurroundings around, std::uint64_t generation)
   const auto count = static_cast<std::size_t>(around_.random.between(1, 3));
   if (around_.random.one_in(2)) late_when_dead_ = around_.random.between(1, 1'000) * one_ms;
   states_.resize(count);
-  for (std::size_t i = 0; i < count; ++i) workers_.push_back(std::make_unique<Worker>(around_.events, around_.random));
+  for (std::size_t i = 0; i < count; ++i)
+    workers_.push_back(std::make_unique<Worker>(around_.events, around_.random, around_.slow_workers));
   proxy::ControllerOptions options;
   options.proxy_id = "proxy-" + std::to_string(generation);
   options.first_port = first_port;

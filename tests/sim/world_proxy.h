@@ -42,6 +42,7 @@ struct ProxySurroundings {
   std::function<void(const std::string& line)> log;  // may be empty
   std::function<void(std::string_view step)> passed;
   bool calm = false;  // no fault happens
+  bool slow_workers = false;
 };
 
 class ProxyProcess : public std::enable_shared_from_this<ProxyProcess> {

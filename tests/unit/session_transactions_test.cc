@@ -61,6 +61,24 @@ TEST_F(TransactionsScript, AnEndPassesABrake) {
   EXPECT_EQ(at_coordinator(target).header.api, ApiKey::EndTxn) << "what is open must be able to end";
 }
 
+TEST_F(TransactionsScript, WhatWouldBeginOneWaitsForABrake) {
+  begin(moved(RoutePhase::braking, 1));
+  AddPartitionsToTxnRequest request;
+  request.v3_and_below_transactional_id = "shop";
+  request.v3_and_below_producer_id = 4000;
+  request.v3_and_below_producer_epoch = 5;
+  request.v3_and_below_topics.push_back({.name = "orders", .partitions = {0}});
+  ask(ApiKey::AddPartitionsToTxn, 3, request);
+  const Reached look = at_coordinator(target);
+  ASSERT_EQ(look.header.api, ApiKey::DescribeTransactions);
+  DescribeTransactionsResponse state;
+  state.transaction_states.push_back({.transactional_id = "shop", .transaction_state = "CompleteCommit"});
+  answer(look, state);
+  EXPECT_FALSE(at_broker(target));
+  session->on_snapshot(moved(RoutePhase::open, 2), now);
+  EXPECT_EQ(at_coordinator(target).header.api, ApiKey::AddPartitionsToTxn);
+}
+
 TEST_F(TransactionsScript, AnEndThatWaitedForTooLongIsTriedAgain) {
   begin(moved(RoutePhase::fenced, 1));
   end_transaction();
