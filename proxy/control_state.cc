@@ -111,8 +111,25 @@ void read_topics(const json::array& rows, std::map<std::string, TopicState>& top
 // --- bindings ---
 
 json::array binding_row(const std::string& id, const TransactionalBinding& b) {
-  return {id,           name_of(b.home),          b.generation, b.alias.id, b.alias.epoch, b.real.id,
-          b.real.epoch, static_cast<int>(b.ended)};
+  json::array row{id,           name_of(b.home),          b.generation, b.alias.id, b.alias.epoch, b.real.id,
+                  b.real.epoch, static_cast<int>(b.ended)};
+  json::object sequences;
+  for (const auto& [place, last] : b.sequences) {
+    json::value& of_topic = sequences[place.first];
+    if (!of_topic.is_array()) of_topic.emplace_array();
+    of_topic.get_array().push_back(json::array{place.second, last});
+  }
+  if (!sequences.empty()) row.push_back(std::move(sequences));
+  return row;
+}
+
+void read_sequences(const json::object& topics, TransactionalBinding& binding) {
+  for (const auto& [topic, rows] : topics) {
+    for (const auto& v : rows.as_array()) {
+      const json::array& row = v.as_array();
+      binding.sequences[{std::string(topic), number<PartitionIndex>(row.at(0))}] = number<std::int32_t>(row.at(1));
+    }
+  }
 }
 
 ProducerName producer_from(const json::value& id, const json::value& epoch) {
@@ -126,9 +143,15 @@ void read_bindings(const json::object& body, Bindings& bindings) {
     const json::array& row = v.as_array();
     const int ended = number<int>(row.at(7));
     if (ended < 0 || ended > static_cast<int>(LastEnd::aborted)) throw std::invalid_argument("ended");
-    read.ids[text(row.at(0))] = {cluster_from(row.at(1)), number<std::int32_t>(row.at(2)),
-                                 producer_from(row.at(3), row.at(4)), producer_from(row.at(5), row.at(6)),
-                                 static_cast<LastEnd>(ended)};
+    TransactionalBinding& binding = read.ids[text(row.at(0))];
+    binding = {cluster_from(row.at(1)),
+               number<std::int32_t>(row.at(2)),
+               producer_from(row.at(3), row.at(4)),
+               producer_from(row.at(5), row.at(6)),
+               static_cast<LastEnd>(ended),
+               {}};
+    constexpr std::size_t sequences_at = 8;
+    if (row.size() > sequences_at) read_sequences(row.at(sequences_at).as_object(), binding);
   }
   const auto* groups = body.if_contains("groups");
   for (const auto& v : groups ? groups->as_array() : json::array()) {

@@ -91,6 +91,7 @@ void Controller::Impl::on_worker_report(const WorkerReport& report, Millis now) 
   for (const auto& [id, at] : report.transactional_ids) note_seen(transactional_ids_, id, at);
   if (!report.couplings.empty()) learn(report.couplings);
   view.commits_in_flight = report.commits_in_flight;
+  view.ids_in_flight = report.ids_in_flight;
   constexpr std::size_t remembered = 100'000;
   if (hold_times_.size() < remembered)
     hold_times_.insert(hold_times_.end(), report.hold_times_ms.begin(), report.hold_times_ms.end());

@@ -72,6 +72,7 @@ struct WorkerReport {
   std::map<std::string, Millis> transactional_ids;        // when this worker's sessions saw each last
   Couplings::Ids couplings;                               // of which something new was learnt
   std::map<std::string, std::int64_t> commits_in_flight;  // by group
+  std::set<std::string> ids_in_flight;                    // of those that are held, in the snapshot of that revision
 };
 
 struct Gate {

@@ -84,30 +84,14 @@ Task<bool> Controller::Impl::abort_open(Flip& flip, std::vector<OpenTransaction>
 // Where the old home's leaders know of a transaction, while no coordinator has one open for the route.
 Task<std::vector<std::string>> Controller::Impl::hanging(const Flip& flip) {
   std::vector<std::string> found;
-  const auto version = version_of(flip.from, ApiKey::DescribeProducers, {0, 0});
-  if (!version) co_return found;
-  std::map<NodeId, DescribeProducersRequest> questions;
-  for (const Flip::Place& place : flip.places) {
-    if (place.old_leader < 0) continue;
-    DescribeProducersRequest& question = questions[place.old_leader];
-    if (question.topics.empty() || question.topics.back().name != place.topic)
-      question.topics.emplace_back().name = place.topic;
-    question.topics.back().partition_indexes.push_back(place.partition);
-  }
-  std::vector<Pending> asked;
-  for (const auto& [leader, question] : questions)
-    asked.push_back(ask(flip.from, leader, ApiKey::DescribeProducers, *version, encode(question, *version), answer_ms));
-  for (const Pending& pending : asked) {
-    const auto answer = co_await answer_to<DescribeProducersResponse>(pending, *version, answer_ms);
-    if (!answer) continue;
-    for (const auto& topic : answer->topics) {
-      for (const auto& partition : topic.partitions) {
-        for (const auto& producer : partition.active_producers) {
-          if (producer.current_txn_start_offset < 0) continue;
-          found.push_back("--topic " + topic.name + " --partition " + std::to_string(partition.partition_index) +
-                          " --start-offset " + std::to_string(producer.current_txn_start_offset));
-        }
-      }
+  std::map<NodeId, PlaceNames> by_leader;
+  for (const Flip::Place& place : flip.places) by_leader[place.old_leader].emplace(place.topic, place.partition);
+  const DescribedProducers described = co_await describe_producers(flip.from, by_leader);
+  for (const auto& [place, producers] : described) {
+    for (const auto& producer : producers) {
+      if (producer.current_txn_start_offset < 0) continue;
+      found.push_back("--topic " + place.first + " --partition " + std::to_string(place.second) + " --start-offset " +
+                      std::to_string(producer.current_txn_start_offset));
     }
   }
   co_return found;

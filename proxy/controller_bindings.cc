@@ -108,7 +108,9 @@ Task<std::optional<Controller::Impl::KnownIds>> Controller::Impl::describe_ids(C
       if (row.error_code != 0 && !none) co_return std::nullopt;
       KnownId& id = known[row.transactional_id];
       if (none) continue;
-      id = {{row.producer_id, row.producer_epoch}, row.transaction_state, row.transaction_timeout_ms, {}, -1};
+      id.name = {row.producer_id, row.producer_epoch};
+      id.state = row.transaction_state;
+      id.timeout_ms = row.transaction_timeout_ms;
       if (id.open()) id.started_at = row.transaction_start_time_ms;
       for (const auto& topic : row.topics) id.topics.push_back(topic.topic);
     }
@@ -172,7 +174,34 @@ TransactionalBinding Controller::Impl::moved(const std::string& id, const KnownI
   after.alias =
       untouched ? before->alias : ProducerName{virtual_producer_id(other(to), known.name.id), known.name.epoch};
   after.ended = untouched && known.state == "Empty" ? before->ended : end_of(known.state);
+  if (untouched) after.sequences = before->sequences;
+  for (const auto& [place, last] : known.sequences) after.sequences[place] = last;
   return after;
+}
+
+// --- while they move ---
+
+bool Controller::Impl::any_in_flight(const std::set<std::string>& ids) const {
+  return std::any_of(workers_.begin(), workers_.end(), [&ids](const WorkerView& w) {
+    return std::any_of(w.ids_in_flight.begin(), w.ids_in_flight.end(),
+                       [&ids](const std::string& id) { return ids.contains(id); });
+  });
+}
+
+Task<bool> Controller::Impl::hold_ids(std::set<std::string> ids, RoutePhase phase, Millis deadline) {
+  for (const std::string& id : ids) held_ids_[id] = phase;
+  publish();
+  const std::uint64_t revision = revision_;
+  Until quiet(
+      *this, [this, revision, &ids] { return taken(revision) && !any_in_flight(ids); }, deadline);
+  const bool is_quiet = co_await quiet;
+  co_return is_quiet;
+}
+
+void Controller::Impl::let_ids_go(const std::set<std::string>& ids) {
+  if (ids.empty()) return;
+  for (const std::string& id : ids) held_ids_.erase(id);
+  publish();
 }
 
 Task<bool> Controller::Impl::record_bindings(Bindings moved, Cluster log) {
@@ -244,6 +273,17 @@ Task<> Controller::Impl::move_wanted_offsets() {
 Task<> Controller::Impl::move_ids(std::vector<std::string> ids, Cluster to) {
   std::erase_if(ids, [this, to](const std::string& id) { return state_.bindings.home_of(id) == to; });
   if (ids.empty()) co_return;
+  const std::set<std::string> held(ids.begin(), ids.end());
+  const bool quiet = co_await hold_ids(held, RoutePhase::fenced, now_ + move_ms);
+  if (quiet) co_await move_held_ids(std::move(ids), to);
+  if (!quiet)
+    io_.log("warn", "transactional_ids_not_moved",
+            {{"error", "requests of theirs were not answered in time: " + some_of({held.begin(), held.end()})}});
+  let_ids_go(held);
+}
+
+// Nothing of theirs is under way, and nothing can begin.
+Task<> Controller::Impl::move_held_ids(std::vector<std::string> ids, Cluster to) {
   auto known = co_await describe_ids(other(to), ids);
   // Every id that was on a cluster which the default route has left moved with it: one without a binding is new.
   const bool all_new =
@@ -262,9 +302,11 @@ Task<> Controller::Impl::move_ids(std::vector<std::string> ids, Cluster to) {
   }
   std::erase_if(*known, [](const auto& entry) { return entry.second.open(); });
   std::map<std::string, ProducerName> names;
+  PlaceNames none;
   std::string problem;
-  const bool initialised = co_await initialise_ids(to, *known, names, problem);
-  if (!initialised) io_.log("warn", "transactional_ids_not_moved", {{"error", problem}});
+  if (!mute) problem = co_await learn_sequences(other(to), *known, none);
+  if (problem.empty()) co_await initialise_ids(to, *known, names, problem);
+  if (!problem.empty()) io_.log("warn", "transactional_ids_not_moved", {{"error", problem}});
   Bindings after;
   for (const auto& [id, name] : names) after.ids[id] = moved(id, known->at(id), name, to);
   if (after.empty()) co_return;

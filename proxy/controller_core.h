@@ -161,6 +161,12 @@ class Controller::Impl {
 
   std::optional<Version> version_of(Cluster cluster, ApiKey api, VersionRange wanted) const;
 
+  using PlaceNames = std::set<std::pair<std::string, PartitionIndex>>;
+  using DescribedProducers =
+      std::map<std::pair<std::string, PartitionIndex>, std::vector<protocol::DescribeProducersResponse::ProducerState>>;
+  // Those that answered without an error; one request per leader, all under way together.
+  Task<DescribedProducers> describe_producers(Cluster cluster, std::map<NodeId, PlaceNames> by_leader);
+
   // --- control records (controller.cc) ---
   enum class Written { accepted, ignored, unknown };
   Task<Written> append(Cluster log, Encode encode, Millis deadline);
@@ -192,6 +198,8 @@ class Controller::Impl {
     std::int32_t timeout_ms = 0;
     std::vector<std::string> topics;  // of its open transaction
     std::int64_t started_at = -1;     // of that, ms since 1970 by the coordinator's clock
+    // What its client used last on partitions that do not move along, on its home.
+    std::map<std::pair<std::string, PartitionIndex>, std::int32_t> sequences;
     bool open() const { return state == "Ongoing" || state.starts_with("Prepare"); }
   };
   using KnownIds = std::map<std::string, KnownId>;
@@ -201,11 +209,24 @@ class Controller::Impl {
   Task<bool> initialise_ids(Cluster to, const KnownIds& ids, std::map<std::string, ProducerName>& names,
                             std::string& problem);
   TransactionalBinding moved(const std::string& id, const KnownId& known, ProducerName real, Cluster to) const;
+  // Their requests are held from now on, those of `braking` that belong to an open transaction excepted; true once no
+  // request that would be held is in flight.
+  Task<bool> hold_ids(std::set<std::string> ids, RoutePhase phase, Millis deadline);
+  void let_ids_go(const std::set<std::string>& ids);
+  bool any_in_flight(const std::set<std::string>& ids) const;
+  Task<std::string> learn_sequences(Cluster from, KnownIds& ids, PlaceNames but);
+  std::map<ProducerId, std::string> owners_of_names(const KnownIds& ids) const;
+  // What a partition's leader says of a transactional id's producer, in its clients' terms; nullopt: it is of another
+  // name than the id's present one, or nothing of it counts any more.
+  std::optional<std::pair<ProducerName, std::int32_t>> last_of_client(
+      const std::string& id, const PartitionView& view, const std::string& topic, PartitionIndex partition,
+      const protocol::DescribeProducersResponse::ProducerState& producer) const;
   std::set<WantedBinding> take_wanted(Bound what);
   bool wants(Bound what) const;
   Task<> move_wanted_ids();
   Task<> move_wanted_offsets();
   Task<> move_ids(std::vector<std::string> ids, Cluster to);
+  Task<> move_held_ids(std::vector<std::string> ids, Cluster to);
   Task<> move_offsets(std::string group, Cluster to);
   Task<bool> copy_offsets(std::string group, Cluster from, Cluster to, Millis deadline);
   Task<bool> write_offsets(std::string group, Cluster to, protocol::OffsetCommitRequest commits);
@@ -233,10 +254,20 @@ class Controller::Impl {
     std::vector<Place> places;
     std::map<std::string, TopicState> topics;   // as after
     std::set<std::string> added;                // topics of other routes that this one takes over
-    std::map<std::string, KnownId> ids;         // that move along
+    KnownIds known;                             // all ids on the old home
+    std::map<ProducerId, std::string> owners;   // of the names in `known`
+    KnownIds ids;                               // those that move along
+    std::set<std::string> held;                 // ids of which nothing can begin a transaction any more
+    KnownIds rested;                            // the ids that move as they were when nothing of theirs was under way
     std::map<std::string, ProducerName> names;  // which the new home has given them
     Bindings bindings;                          // as after
     bool holds_moves = false, braked = false;
+
+    PlaceNames names_of_places() const {
+      PlaceNames named;
+      for (const Place& place : places) named.emplace(place.topic, place.partition);
+      return named;
+    }
   };
   Task<> run_flip(std::string route, Cluster to, FlipWishes wishes, FlipDone done);
   Task<bool> prepare(Flip& flip);
@@ -262,11 +293,12 @@ class Controller::Impl {
   Task<bool> come_to_rest(Flip& flip, Millis& deadline);
   Task<bool> brake(Flip& flip, Millis deadline);
   Task<std::optional<std::vector<OpenTransaction>>> look_at_ids(Flip& flip);
+  Task<bool> hold_those_that_move(Flip& flip, Millis deadline);
   Task<bool> none_open(Flip& flip, Millis deadline);
   Task<bool> ids_at_rest(Flip& flip, bool& again);
   Task<bool> fence_and_drain(Flip& flip);
   std::optional<std::pair<ProducerId, ProducerEntry>> virtual_state(
-      const Flip& flip, const PartitionView& view,
+      const Flip& flip, const Flip::Place& place, const PartitionView& view,
       const protocol::DescribeProducersResponse::ProducerState& producer) const;
   Task<bool> same_places(Flip& flip);
   Task<bool> boundary(Flip& flip, Millis deadline);
@@ -365,6 +397,7 @@ class Controller::Impl {
     std::uint64_t revision = 0;
     std::map<DefinedRoute, RouteLoad> routes;
     std::map<std::string, std::int64_t> commits_in_flight;
+    std::set<std::string> ids_in_flight;
     std::vector<UnknownOutcome> unknown_outcomes;
   };
   std::vector<WorkerView> workers_;
@@ -377,6 +410,7 @@ class Controller::Impl {
   std::shared_ptr<const Bindings> bindings_ = std::make_shared<const Bindings>();  // of state_
   std::set<WantedBinding> wanted_bindings_;
   std::set<std::string> moving_groups_;
+  std::map<std::string, RoutePhase> held_ids_;
   bool moving_ = false;  // a flip, or another move, has ids under way
   Couplings couplings_;
   Millis couplings_tidied_at_ = 0;

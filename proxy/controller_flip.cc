@@ -9,8 +9,6 @@
 #include "protocol/error_code.h"
 #include "protocol/messages.h"
 #include "proxy/controller_core.h"
-#include "proxy/producer_id.h"
-#include "proxy/producer_order.h"
 
 namespace crossover::proxy {
 
@@ -23,6 +21,13 @@ constexpr std::int32_t debug_replica = -2;  // ListOffsets: the log end, beyond 
 constexpr std::int32_t consumer_replica = -1;
 constexpr std::int64_t latest = -1;
 constexpr Millis release_ms = 2'000;
+std::string still_open_error(const std::vector<OpenTransaction>& open) {
+  return "transactions did not end in time: " + owners_of(open) +
+         "; nothing was changed. Let them end, or have them aborted, which fences their owners (?abort_open=true, or "
+         "POST /v1/transactions/ID/abort), and try again";
+}
+
+constexpr Millis look_again_ms = 20;
 constexpr Millis others_ms = 12'000;  // a predecessor is taken for gone sooner, also by a busy machine
 
 }  // namespace
@@ -114,6 +119,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
     flip.report.generation = flip.route.generation + 1;
   }
   if (flip.holds_moves) moving_ = false;
+  let_ids_go(flip.held);
   conclude(flip);
   done(flip.report);
 }
@@ -263,6 +269,7 @@ Task<std::optional<std::vector<OpenTransaction>>> Controller::Impl::look_at_ids(
   if (!known) co_return std::nullopt;
   std::vector<OpenTransaction> open;
   flip.ids.clear();
+  flip.known = *known;
   for (const auto& [id, is] : *known) {
     const bool writes_here =
         is.topics.empty() || std::any_of(is.topics.begin(), is.topics.end(), [this, &flip](const auto& topic) {
@@ -275,12 +282,32 @@ Task<std::optional<std::vector<OpenTransaction>>> Controller::Impl::look_at_ids(
   co_return open;
 }
 
+// Nothing of the ids that move can begin a transaction any more, on whatever route; false: some of that is news.
+Task<bool> Controller::Impl::hold_those_that_move(Flip& flip, Millis deadline) {
+  std::set<std::string> fresh;
+  for (const auto& [id, is] : flip.ids) {
+    if (flip.held.insert(id).second) fresh.insert(id);
+  }
+  if (fresh.empty() && !any_in_flight(flip.held)) co_return true;
+  // Those whose transaction is open go on, so that there may be no instant without any: it is looked at once more.
+  co_await hold_ids(fresh, RoutePhase::braking, std::min(deadline, now_ + look_again_ms));
+  co_return false;
+}
+
 // Waits for the end of the route's open transactions, and lets the new home know the ids that move.
 Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
   bool may_abort = flip.wishes.abort_open;
+  std::string problem;
   for (;;) {
+    const bool quiet = !any_in_flight(flip.held);
     const auto open = co_await look_at_ids(flip);
-    if (open && open->empty()) break;
+    bool held = false;
+    if (open) held = co_await hold_those_that_move(flip, deadline);
+    problem = "requests of transactional ids were not answered in time; nothing was changed";
+    if (open && open->empty() && quiet && held) {
+      problem = co_await learn_sequences(flip.from, flip.ids, flip.names_of_places());
+      if (problem.empty()) break;
+    }
     if (open && now_ >= deadline && may_abort) {
       may_abort = false;
       const bool aborted = co_await abort_open(flip, *open);
@@ -290,18 +317,17 @@ Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
     }
     if (now_ >= deadline) {
       if (open) flip.report.open_transactions = *open;
-      fail(flip, open ? "transactions did not end in time: " + owners_of(*open) +
-                            "; nothing was changed. Let them end, or have them aborted, which fences their owners "
-                            "(?abort_open=true, or POST /v1/transactions/ID/abort), and try again"
-                      : "not every coordinator of the " + std::string(to_string(flip.from)) +
-                            " cluster described its transactions");
+      fail(flip, !open ? "not every coordinator of the " + std::string(to_string(flip.from)) +
+                             " cluster described its transactions"
+                 : open->empty() ? problem
+                                 : still_open_error(*open));
       co_return false;
     }
     Until pause(
         *this, [] { return false; }, now_ + 20);
     co_await pause;
   }
-  std::string problem;
+  flip.rested = flip.ids;
   const bool initialised = co_await initialise_ids(flip.to, flip.ids, flip.names, problem);
   if (!initialised) fail(flip, problem);
   co_return initialised;
@@ -323,6 +349,12 @@ Task<bool> Controller::Impl::ids_at_rest(Flip& flip, bool& again) {
   }
   again = !open->empty();
   if (again) co_return false;
+  // Who came between the last look and the fence stays, and moves by itself when it begins a transaction.
+  std::erase_if(flip.ids, [&flip](const auto& entry) { return !flip.rested.contains(entry.first); });
+  for (auto& [id, is] : flip.ids) {
+    const KnownId& rested = flip.rested.at(id);
+    if (is.name == rested.name) is.sequences = rested.sequences;
+  }
   std::string problem;
   const bool initialised = co_await initialise_ids(flip.to, flip.ids, flip.names, problem);
   if (!initialised) fail(flip, problem);
@@ -434,94 +466,6 @@ Task<bool> Controller::Impl::log_ends(Flip& flip, bool old_side, std::int32_t re
     }
   }
   co_return true;
-}
-
-// nullopt: written in another segment, or not through a proxy, or nothing of it counts any more.
-std::optional<std::pair<ProducerId, ProducerEntry>> Controller::Impl::virtual_state(
-    const Flip& flip, const PartitionView& view, const DescribeProducersResponse::ProducerState& producer) const {
-  if (producer.last_sequence < 0) return std::nullopt;
-  const std::int32_t generation = view.log.open_segment().generation;
-  const ProducerName on_cluster{producer.producer_id, static_cast<ProducerEpoch>(producer.producer_epoch)};
-  ProducerEntry entry{on_cluster.epoch, producer.last_sequence, generation};
-  const auto owner = std::find_if(flip.ids.begin(), flip.ids.end(),
-                                  [&on_cluster](const auto& known) { return known.second.name.id == on_cluster.id; });
-  if (owner == flip.ids.end()) {
-    const auto id = virtual_from_wire(on_cluster.id, flip.from, generation);
-    return id ? std::optional(std::pair(*id, entry)) : std::nullopt;
-  }
-  const TransactionalBinding* binding = state_.bindings.find(owner->first);
-  // From an earlier stay on this cluster; what came after it is in the table already.
-  if (binding && on_cluster.id == binding->real.id && on_cluster.epoch < binding->real.epoch) return std::nullopt;
-  const ProducerName known_as = state_.bindings.to_virtual(owner->first, on_cluster);
-  entry.epoch = known_as.epoch;
-  // A client that went on when its id moved here counts from where it was.
-  const auto before = view.producers ? view.producers->find(known_as.id) : ProducerTable::const_iterator();
-  const bool went_on = binding && binding->alias.id >= 0 && on_cluster == binding->real && view.producers &&
-                       before != view.producers->end() && before->second.epoch == known_as.epoch;
-  if (went_on) entry.last_sequence = sequence_plus(sequence_after(before->second.last_sequence), entry.last_sequence);
-  return std::pair(known_as.id, entry);
-}
-
-Task<bool> Controller::Impl::producer_states(Flip& flip) {
-  const auto version = version_of(flip.from, ApiKey::DescribeProducers, {0, 0});
-  if (!version) {
-    // Before 2.8: a retry whose answer was lost is then not recognised; said in the report.
-    gate(
-        flip, "producer_state", true,
-        "the old home is too old to describe producers: a retry of a batch whose answer was lost may be written twice");
-    co_return true;
-  }
-  std::map<NodeId, std::vector<std::size_t>> by_leader;
-  for (std::size_t i = 0; i < flip.places.size(); ++i) by_leader[flip.places[i].old_leader].push_back(i);
-  std::vector<std::pair<NodeId, Pending>> asked;
-  for (const auto& [leader, at] : by_leader) {
-    DescribeProducersRequest ask_body;
-    for (const std::size_t i : at) {
-      if (ask_body.topics.empty() || ask_body.topics.back().name != flip.places[i].topic)
-        ask_body.topics.emplace_back().name = flip.places[i].topic;
-      ask_body.topics.back().partition_indexes.push_back(flip.places[i].partition);
-    }
-    asked.emplace_back(
-        leader, ask(flip.from, leader, ApiKey::DescribeProducers, *version, encode(ask_body, *version), answer_ms));
-  }
-  std::map<std::pair<std::string, PartitionIndex>, std::size_t> index;
-  for (std::size_t i = 0; i < flip.places.size(); ++i) index[{flip.places[i].topic, flip.places[i].partition}] = i;
-  std::size_t answered = 0;
-  for (auto& [leader, pending] : asked) {
-    const auto answer = co_await answer_to<DescribeProducersResponse>(pending, *version, answer_ms);
-    if (!answer) {
-      fail(flip, "broker " + std::to_string(leader) + " did not describe its producers");
-      co_return false;
-    }
-    for (const auto& t : answer->topics) {
-      for (const auto& p : t.partitions) {
-        const auto at = index.find({t.name, p.partition_index});
-        if (at == index.end() || p.error_code != 0) {
-          fail(flip, place_name(t.name, p.partition_index) + ": " +
-                         p.error_message.value_or(std::string(error_name(p.error_code))));
-          co_return false;
-        }
-        Flip::Place& place = flip.places[at->second];
-        const PartitionView* view = snapshot_->partition(t.name, p.partition_index);
-        if (!view) co_return false;
-        place.producers =
-            view->producers ? std::make_shared<ProducerTable>(*view->producers) : std::make_shared<ProducerTable>();
-        for (const auto& producer : p.active_producers) {
-          if (producer.current_txn_start_offset >= 0) {
-            fail(flip, place_name(t.name, p.partition_index) + " has an open transaction of producer " +
-                           std::to_string(producer.producer_id));
-            co_return false;
-          }
-          const auto state = virtual_state(flip, *view, producer);
-          if (state) (*place.producers)[state->first] = state->second;
-        }
-        ++answered;
-      }
-    }
-  }
-  if (answered == flip.places.size()) co_return true;
-  fail(flip, "not every partition's producers were described");
-  co_return false;
 }
 
 // A topic or partition that appeared since the gates were judged would be left behind: asked again under the fence.
@@ -753,6 +697,9 @@ Task<> Controller::Impl::finish_open_flips() {
       flip.route.generation = closed->generation - 1;
       for (const auto& [name, topic] : state_.topics) {
         if (state_.route_of(name).id == closed->id) flip.topics[name] = topic;
+      }
+      for (const auto& [id, binding] : state_.bindings.ids) {
+        if (binding.home == flip.to) flip.bindings.ids[id] = binding;
       }
       io_.log("info", "flip_resumed", {{"route", closed->name}, {"to", std::string(to_string(closed->home))}});
       running_step_[closed->id] = "open";

@@ -109,35 +109,21 @@ std::vector<UnknownOutcome> Controller::Impl::unknown_outcomes(const Flip& flip,
 
 // Those of them that the partitions' leaders do not show as settled: a retry that was taken settles what it repeats.
 Task<std::vector<UnknownOutcome>> Controller::Impl::still_in_doubt(Cluster cluster, std::vector<UnknownOutcome> lost) {
-  const auto version = version_of(cluster, ApiKey::DescribeProducers, {0, 0});
-  if (!version || lost.empty()) co_return lost;
-  std::map<NodeId, std::set<std::pair<std::string, PartitionIndex>>> wanted;
+  if (lost.empty()) co_return lost;
+  std::map<NodeId, PlaceNames> wanted;
   for (const UnknownOutcome& one : lost) {
     const PartitionView* partition = snapshot_->partition(one.writer.topic, one.writer.partition);
     if (partition && one.writer.producer >= 0)
       wanted[partition->real[index_of(cluster)].leader].emplace(one.writer.topic, one.writer.partition);
   }
-  for (const auto& [leader, places] : wanted) {
-    if (leader < 0) continue;
-    DescribeProducersRequest question;
-    for (const auto& [topic, partition] : places) {
-      if (question.topics.empty() || question.topics.back().name != topic) question.topics.emplace_back().name = topic;
-      question.topics.back().partition_indexes.push_back(partition);
-    }
-    const auto answer = co_await ask_for<DescribeProducersResponse>(cluster, leader, *version, question, answer_ms);
-    if (!answer) continue;
-    for (const auto& t : answer->topics) {
-      for (const auto& p : t.partitions) {
-        for (const auto& is : p.active_producers) {
-          std::erase_if(lost, [&t, &p, &is](const UnknownOutcome& one) {
-            return one.writer.topic == t.name && one.writer.partition == p.partition_index &&
-                   one.writer.producer == is.producer_id &&
-                   one.settled_by(static_cast<ProducerEpoch>(is.producer_epoch), is.last_sequence);
-          });
-        }
-      }
-    }
-  }
+  const DescribedProducers described = co_await describe_producers(cluster, wanted);
+  std::erase_if(lost, [&described](const UnknownOutcome& one) {
+    const auto found = described.find({one.writer.topic, one.writer.partition});
+    return found != described.end() && std::any_of(found->second.begin(), found->second.end(), [&one](const auto& is) {
+             return one.writer.producer == is.producer_id &&
+                    one.settled_by(static_cast<ProducerEpoch>(is.producer_epoch), is.last_sequence);
+           });
+  });
   co_return lost;
 }
 

@@ -24,6 +24,7 @@ void Controller::Impl::publish() {
   }
   next->bindings = bindings_;
   next->moving_groups = moving_groups_;
+  next->held_ids = held_ids_;
   fill_brokers(*next);
   next->brokers_without_port = brokers_without_port();
   if (next->brokers_without_port != reported_without_port_) {

@@ -13,26 +13,29 @@ namespace {
 
 constexpr std::size_t most_remembered = 10'000;
 
-// States in which a coordinator still has a transaction to end (TransactionState.java).
-bool is_under_way(const std::string& state) {
-  return state == "Ongoing" || state.starts_with("Prepare");
+// States of a coordinator (TransactionState.java).
+enum class AtCoordinator : std::uint8_t { nothing_open, ongoing, ending, unknown };
+
+AtCoordinator state_from(const std::string& state) {
+  if (state == "Ongoing") return AtCoordinator::ongoing;
+  return state.starts_with("Prepare") ? AtCoordinator::ending : AtCoordinator::nothing_open;
 }
 
-// Whether that transactional id has a transaction that is not over; nullopt: its coordinator did not say.
-Task<std::optional<bool>> has_open_transaction(SessionCore& core, const Request& origin, std::string id) {
+// What the coordinator of that transactional id says of its transaction.
+Task<AtCoordinator> transaction_of(SessionCore& core, const Request& origin, std::string id) {
   const Cluster home = core.snapshot().bindings->home_of(id);
   const auto version = version_for(core.snapshot(), home, ApiKey::DescribeTransactions, {0, 0});
-  if (!version) co_return false;
+  if (!version) co_return AtCoordinator::nothing_open;
   DescribeTransactionsRequest question;
   question.transactional_ids.push_back(id);
   const auto answer = co_await ask_coordinator<DescribeTransactionsResponse>(
       core, origin, home, CoordinatorKind::transaction, id, question, *version);
-  if (!answer || answer->transaction_states.size() != 1) co_return std::nullopt;
+  if (!answer || answer->transaction_states.size() != 1) co_return AtCoordinator::unknown;
   const auto& row = answer->transaction_states[0];
   note_coordinator_error(core, home, CoordinatorKind::transaction, id, row.error_code);
-  if (row.error_code == static_cast<std::int16_t>(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND)) co_return false;
-  if (row.error_code != 0) co_return std::nullopt;
-  co_return is_under_way(row.transaction_state);
+  if (row.error_code == static_cast<std::int16_t>(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND))
+    co_return AtCoordinator::nothing_open;
+  co_return row.error_code == 0 ? state_from(row.transaction_state) : AtCoordinator::unknown;
 }
 
 // Whose coordinator a client takes the broker for that it sends this to.
@@ -67,7 +70,23 @@ bool any_in(const Snapshot& snapshot, const std::vector<std::string>& topics, Ro
                      [&](const RouteView& route) { return route.phase == phase && concerns(snapshot, route, topics); });
 }
 
+std::vector<DefinedRoute> all_routes(const Snapshot& snapshot) {
+  std::vector<DefinedRoute> routes;
+  for (std::size_t i = 0; i < snapshot.routes.size(); ++i) routes.push_back(snapshot.defined_route(i));
+  return routes;
+}
+
+// Whether that transactional id is held as by a route in that phase.
+bool is_held(const Snapshot& snapshot, const std::string& id, RoutePhase phase) {
+  const auto held = snapshot.held_ids.find(id);
+  return held != snapshot.held_ids.end() && held->second == phase;
+}
+
 }  // namespace
+
+TransactionGuard::TransactionGuard(SessionCore& core, Request& request, std::string transactional_id)
+    : write_(core, request, all_routes(core.snapshot())),
+      id_(core.worker().ids_in_flight, std::move(transactional_id)) {}
 
 Task<std::optional<NodeId>> coordinator_of(SessionCore& core, const Request& origin, Cluster cluster,
                                            CoordinatorKind kind, std::string name) {
@@ -101,14 +120,16 @@ void note_coordinator_error(SessionCore& core, Cluster cluster, CoordinatorKind 
 Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string transactional_id,
                          std::vector<std::string> topics, bool begins) {
   const Millis deadline = origin.arrived_at + core.options().limits.hold_ms;
+  const auto in = [&core, &topics, &transactional_id](RoutePhase phase) {
+    return any_in(core.snapshot(), topics, phase) || is_held(core.snapshot(), transactional_id, phase);
+  };
   for (;;) {
-    const bool fenced = any_in(core.snapshot(), topics, RoutePhase::fenced);
-    const bool braking = begins && any_in(core.snapshot(), topics, RoutePhase::braking);
-    if (!fenced && !braking) co_return Turn::now;
+    const bool fenced = in(RoutePhase::fenced);
+    if (!fenced && !(begins && in(RoutePhase::braking))) co_return Turn::now;
     if (!fenced) {
-      const auto open = co_await has_open_transaction(core, origin, transactional_id);
-      if (any_in(core.snapshot(), topics, RoutePhase::fenced)) continue;
-      if (open.value_or(false)) co_return Turn::now;
+      const AtCoordinator state = co_await transaction_of(core, origin, transactional_id);
+      if (in(RoutePhase::fenced)) continue;
+      if (state == AtCoordinator::ongoing || state == AtCoordinator::ending) co_return Turn::now;
     }
     if (core.now() >= deadline) co_return Turn::later;
     SessionCore::Changed changed(core, deadline);
@@ -117,15 +138,22 @@ Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string t
 }
 
 Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to) {
-  if (core.snapshot().bindings->home_of(transactional_id) == to) co_return Turn::now;
-  const auto open = co_await has_open_transaction(core, origin, transactional_id);
-  if (open.value_or(false)) co_return Turn::never;
+  constexpr Millis until_ended = 20, until_asked_again = 1'000;
   const Millis deadline = core.now() + core.options().limits.hold_ms;
-  core.io().want_binding({Bound::transactional_id, transactional_id, to});
-  while (core.snapshot().bindings->home_of(transactional_id) != to) {
+  const auto there = [&core, &transactional_id, to] {
+    return core.snapshot().bindings->home_of(transactional_id) == to;
+  };
+  while (!there()) {
+    const AtCoordinator state = co_await transaction_of(core, origin, transactional_id);
+    if (state == AtCoordinator::ongoing) co_return Turn::never;
     if (core.now() >= deadline) co_return Turn::later;
-    SessionCore::Changed changed(core, deadline);
-    co_await changed;
+    const bool ending = state == AtCoordinator::ending;
+    if (!ending) core.io().want_binding({Bound::transactional_id, transactional_id, to});
+    const Millis again = std::min(deadline, core.now() + (ending ? until_ended : until_asked_again));
+    while (!there() && core.now() < again) {
+      SessionCore::Changed changed(core, again);
+      co_await changed;
+    }
   }
   co_return Turn::now;
 }

@@ -53,21 +53,36 @@ Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string tran
 Task<Turn> bring_offsets(SessionCore& core, const Request& origin, std::string group, Cluster to);
 Task<bool> wait_for_offsets(SessionCore& core, const Request& origin, std::string group);
 
-// Counts a commit, or a read of offsets, until it goes out of scope.
-class CommitGuard {
+// Counts, by name, what is in flight until it goes out of scope.
+class InFlight {
  public:
-  CommitGuard(SessionCore& core, std::string group) : core_(core), group_(std::move(group)) {
-    ++core_.worker().commits_in_flight[group_];
-  }
-  CommitGuard(const CommitGuard&) = delete;
-  ~CommitGuard() {
-    const auto at = core_.worker().commits_in_flight.find(group_);
-    if (--at->second == 0) core_.worker().commits_in_flight.erase(at);
+  using Counts = std::map<std::string, std::int64_t>;
+  InFlight(Counts& counts, std::string name) : counts_(counts), name_(std::move(name)) { ++counts_[name_]; }
+  InFlight(const InFlight&) = delete;
+  ~InFlight() {
+    const auto at = counts_.find(name_);
+    if (--at->second == 0) counts_.erase(at);
   }
 
  private:
-  SessionCore& core_;
-  std::string group_;
+  Counts& counts_;
+  std::string name_;
+};
+
+// A commit, or a read of offsets.
+class CommitGuard : InFlight {
+ public:
+  CommitGuard(SessionCore& core, std::string group) : InFlight(core.worker().commits_in_flight, std::move(group)) {}
+};
+
+// What a transactional id asks of its coordinator: a flip of whatever route waits for it, and a move of the id.
+class TransactionGuard {
+ public:
+  TransactionGuard(SessionCore& core, Request& request, std::string transactional_id);
+
+ private:
+  SessionCore::WriteGuard write_;
+  InFlight id_;
 };
 
 // Waits until that transactional id may write to these topics: their home is its home, and no flip holds it.

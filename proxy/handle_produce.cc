@@ -38,11 +38,12 @@ struct Item {
   Segment segment;
   Destination to{};
   BatchHeader batch;
-  bool duplicate = false;           // of what lies before the boundary: answered here, its producer not known there
-  bool has_producer = false;        // one whose batches are judged here: idempotent, or a transactional id that moved
-  ProducerName wire;                // what stands in the batch on the cluster
-  std::int32_t sequences_from = 0;  // of a transactional id that moved: the client's sequence that is 0 there
-  Bytes tagged;                     // the records under their wire producer id; empty where they go as they came
+  bool duplicate = false;     // of what lies before the boundary: answered here, its producer not known there
+  bool has_producer = false;  // one whose batches are judged here: idempotent, or a transactional id that moved
+  std::optional<ProducerEntry> before;  // what its producer is known to have written before the segment, or its stay
+  ProducerName wire;                    // what stands in the batch on the cluster
+  std::int32_t sequences_from = 0;      // of a transactional id that moved: the client's sequence that is 0 there
+  Bytes tagged;                         // the records under their wire producer id; empty where they go as they came
 };
 
 SessionCore::ProducerKey key_of(const Item& item) {
@@ -113,6 +114,8 @@ std::optional<ErrorCode> name_producer(const Snapshot& snapshot, const ProduceRe
   if (!item.batch.is_transactional()) {
     item.has_producer = true;
     item.wire.id = wire_producer_id(known_as.id, item.to.first, item.segment.generation);
+    if (partition.producers && partition.producers->contains(known_as.id))
+      item.before = partition.producers->at(known_as.id);
     return std::nullopt;
   }
   const auto real = snapshot.bindings->to_real(*asked.transactional_id, known_as);
@@ -122,10 +125,8 @@ std::optional<ErrorCode> name_producer(const Snapshot& snapshot, const ProduceRe
   if (!binding || known_as != binding->alias) return std::nullopt;
   // It goes on with its sequences, but began anew there.
   item.has_producer = true;
-  if (!partition.producers) return std::nullopt;
-  const auto before = partition.producers->find(known_as.id);
-  if (before != partition.producers->end() && before->second.epoch == known_as.epoch)
-    item.sequences_from = sequence_after(before->second.last_sequence);
+  item.before = written_before(*binding, item.name, item.data->index, partition.producers.get());
+  if (item.before) item.sequences_from = sequence_after(item.before->last_sequence);
   return std::nullopt;
 }
 
@@ -576,12 +577,8 @@ Task<bool> may_go_ahead(SessionCore& core, Request& request, const Item& item) {
 }
 
 // How a batch stands to the state at the boundary, or, where that knows nothing of the producer, to its refused first.
-BatchVerdict judge(const SessionCore& core, const Item& item, ProducerEntry& entry) {
-  const PartitionView* partition = core.snapshot().partition(item.name, item.data->index);
-  if (partition && partition->producers) {
-    const auto known = partition->producers->find(item.batch.producer_id);
-    if (known != partition->producers->end()) return judge(item.batch, entry = known->second);
-  }
+BatchVerdict judge(const SessionCore& core, const Item& item) {
+  if (item.before) return judge(item.batch, *item.before);
   return overtakes(core, item) ? BatchVerdict::ahead : BatchVerdict::next;
 }
 
@@ -623,10 +620,9 @@ Task<> answer_duplicate(SessionCore& core, Request& request, Item& item, Produce
 // Settles what is known of each idempotent batch on a segment that a flip opened.
 Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
   for (Item& item : items) {
-    if (item.answer || !item.has_producer || item.segment.generation == 0) continue;
+    if (item.answer || !item.has_producer || (item.segment.generation == 0 && !item.before)) continue;
     if (core.past_boundary.contains(key_of(item))) continue;
-    ProducerEntry entry;
-    switch (judge(core, item, entry)) {
+    switch (judge(core, item)) {
       case BatchVerdict::next:
         break;
       case BatchVerdict::fenced:
@@ -638,7 +634,7 @@ Task<> settle(SessionCore& core, Request& request, std::vector<Item>& items) {
           item.answer = refused(item.data->index, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
           break;
         }
-        co_await answer_duplicate(core, request, item, entry);
+        co_await answer_duplicate(core, request, item, *item.before);
         break;
       case BatchVerdict::ahead:
         if (!co_await may_go_ahead(core, request, item))
@@ -764,6 +760,8 @@ Task<> handle_produce(SessionCore& core, Request& request) {
   const bool tagged = name_producers(items);
   if (asked->acks == 0) co_return send_unacknowledged(core, request, *asked, items);
   const SessionCore::WriteGuard in_flight(core, request, routes_of(core.snapshot(), request.version(), *asked));
+  std::optional<InFlight> of_id;
+  if (asked->transactional_id) of_id.emplace(core.worker().ids_in_flight, *asked->transactional_id);
   const auto to = single_destination(items);
   const bool first_batches =
       std::any_of(items.begin(), items.end(), [](const Item& i) { return i.segment.generation > 0 && i.has_producer; });

@@ -23,12 +23,6 @@ ErrorCode fenced(const Request& request) {
   return request.version() >= first ? ErrorCode::PRODUCER_FENCED : ErrorCode::INVALID_PRODUCER_EPOCH;
 }
 
-std::vector<DefinedRoute> all_routes(const Snapshot& snapshot) {
-  std::vector<DefinedRoute> routes;
-  for (std::size_t i = 0; i < snapshot.routes.size(); ++i) routes.push_back(snapshot.defined_route(i));
-  return routes;
-}
-
 // Puts the name on the home into a request; false: it is an older instance's.
 template <class Asked>
 bool name_on_home(const SessionCore& core, Asked& asked) {
@@ -105,7 +99,7 @@ Task<> init_transactional(SessionCore& core, Request& request, InitProducerIdReq
     if (turn == Turn::later) co_return core.reply_error(request, ErrorCode::CONCURRENT_TRANSACTIONS);
     if (turn == Turn::never) break;  // it goes on where its transaction is
   }
-  const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
+  const TransactionGuard in_flight(core, request, id);
   const auto real = core.snapshot().bindings->to_real(id, {asked.producer_id, asked.producer_epoch});
   if (!real) co_return core.reply_error(request, fenced(request));
   asked.producer_id = real->id;
@@ -173,7 +167,7 @@ Task<> add_partitions(SessionCore& core, Request& request) {
   for (const auto& topic : asked->v3_and_below_topics) topics.push_back(topic.name);
   const Turn turn = co_await may_add_topics(core, request, id, topics, true);
   if (turn != Turn::now) co_return core.reply_error(request, error_of(turn));
-  const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
+  const TransactionGuard in_flight(core, request, id);
   const auto real =
       core.snapshot().bindings->to_real(id, {asked->v3_and_below_producer_id, asked->v3_and_below_producer_epoch});
   if (!real) co_return core.reply_error(request, fenced(request));
@@ -196,7 +190,7 @@ Task<> add_offsets(SessionCore& core, Request& request) {
   note_used(core, request, id, {}, asked->group_id);
   const Turn turn = co_await wait_for_turn(core, request, id, {}, true);
   if (turn != Turn::now) co_return core.reply_error(request, error_of(turn));
-  const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
+  const TransactionGuard in_flight(core, request, id);
   if (!name_on_home(core, *asked)) co_return core.reply_error(request, fenced(request));
   const auto answer = co_await ask_home<AddOffsetsToTxnResponse>(core, request, id, *asked);
   if (!answer) co_return core.reply_error(request, ErrorCode::COORDINATOR_NOT_AVAILABLE);
@@ -228,7 +222,7 @@ Task<> commit_offsets(SessionCore& core, Request& request) {
     if (turn == Turn::now) turn = co_await bring_offsets(core, request, group, home);
     if (turn != Turn::now) co_return core.reply_error(request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
   }
-  const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
+  const TransactionGuard in_flight(core, request, id);
   const CommitGuard commit_in_flight(core, group);
   const Cluster home = core.snapshot().bindings->home_of(id);
   if (!name_on_home(core, *asked)) co_return core.reply_error(request, ErrorCode::INVALID_PRODUCER_EPOCH);
@@ -280,7 +274,7 @@ Task<> end(SessionCore& core, Request& request) {
   // It may raise the epoch (KIP-890), also where nothing is open: not while a flip reads the epochs that it carries on.
   const Turn turn = co_await wait_for_turn(core, request, id, {}, false);
   if (turn != Turn::now) co_return core.reply_error(request, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
-  const SessionCore::WriteGuard in_flight(core, request, all_routes(core.snapshot()));
+  const TransactionGuard in_flight(core, request, id);
   const std::shared_ptr<const Bindings> bindings = core.snapshot().bindings;
   const TransactionalBinding* binding = bindings->find(id);
   const ProducerName known_as{asked->producer_id, asked->producer_epoch};

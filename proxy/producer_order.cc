@@ -29,6 +29,21 @@ BatchVerdict judge(const protocol::BatchHeader& batch, const ProducerEntry& at_b
   return batch.base_sequence == sequence_after(at_boundary.last_sequence) ? BatchVerdict::next : BatchVerdict::ahead;
 }
 
+std::optional<ProducerEntry> written_before(const TransactionalBinding& binding, const std::string& topic,
+                                            PartitionIndex partition, const ProducerTable* at_boundary) {
+  if (binding.alias.id < 0) return std::nullopt;
+  std::optional<ProducerEntry> last;
+  if (at_boundary) {
+    const auto found = at_boundary->find(binding.alias.id);
+    if (found != at_boundary->end() && found->second.epoch == binding.alias.epoch) last = found->second;
+  }
+  const auto moved = binding.sequences.find({topic, partition});
+  if (moved == binding.sequences.end()) return last;
+  if (!last) return ProducerEntry{binding.alias.epoch, moved->second, 0};
+  if (at_or_before(last->last_sequence, moved->second)) last->last_sequence = moved->second;
+  return last;
+}
+
 bool is_later(const ProducerEntry& a, const ProducerEntry& b) {
   if (a.generation != b.generation) return a.generation > b.generation;
   if (a.epoch != b.epoch) return a.epoch > b.epoch;

@@ -1,6 +1,8 @@
 // How a batch stands to what a producer had written to a partition when its segment was opened (protocol facts, 6.1).
 #pragma once
 
+#include <optional>
+
 #include "protocol/record_batch.h"
 #include "proxy/snapshot.h"
 
@@ -27,6 +29,11 @@ inline constexpr std::int64_t retry_window = std::int64_t{1} << 27;
 
 // Whether a says more of a producer than b: of what it wrote under a later generation or epoch, or further on.
 bool is_later(const ProducerEntry& a, const ProducerEntry& b);
+
+// What a client under the alias of a transactional id had written last on a partition when the id came to its present
+// home, or when the partition's open segment was opened, whichever is later. nullopt: nothing that is known.
+std::optional<ProducerEntry> written_before(const TransactionalBinding& binding, const std::string& topic,
+                                            PartitionIndex partition, const ProducerTable* at_boundary);
 
 // a is at or before b on the circle of sequences, which wraps to 0 after 2^31-1.
 bool at_or_before(std::int32_t a, std::int32_t b);

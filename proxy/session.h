@@ -64,6 +64,9 @@ struct WorkerState {
   Couplings couplings;  // what their transactions bind together
   // Commits and reads of offsets that were forwarded and not answered, by group; none where there are none.
   std::map<std::string, std::int64_t> commits_in_flight;
+  // Requests of transactional ids, writes among them, that were forwarded and not answered; none where there are none.
+  std::map<std::string, std::int64_t> ids_in_flight;
+  std::set<std::string> in_flight_of(const std::map<std::string, RoutePhase>& held_ids) const;
   struct Counters {
     std::uint64_t requests = 0, bytes_in = 0, bytes_out = 0, produce_records = 0, fetch_bytes = 0, held_requests = 0,
                   split_requests = 0, refused_requests = 0, malformed_requests = 0, duplicates_answered = 0,

@@ -1,5 +1,7 @@
 #include "proxy/snapshot.h"
 
+#include <algorithm>
+
 namespace crossover::proxy {
 
 std::string_view to_string(RoutePhase phase) {
@@ -34,6 +36,11 @@ const PartitionView* Snapshot::partition(const std::string& name, PartitionIndex
   const TopicView* view = topic(name);
   if (!view || index < 0 || static_cast<std::size_t>(index) >= view->partitions.size()) return nullptr;
   return &view->partitions[static_cast<std::size_t>(index)];
+}
+
+bool Snapshot::under_way() const {
+  return !moving_groups.empty() || !held_ids.empty() ||
+         std::any_of(routes.begin(), routes.end(), [](const RouteView& r) { return r.phase != RoutePhase::open; });
 }
 
 std::size_t Snapshot::announced_segment(const TopicView& topic, const PartitionView& partition) const {

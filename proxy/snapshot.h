@@ -100,6 +100,8 @@ struct Snapshot {
   std::unordered_map<Uuid, std::shared_ptr<const TopicView>, protocol::UuidHash> topics_by_id;  // by virtual id
   Cluster groups_home = Cluster::source;                                          // where group coordinators live
   std::shared_ptr<const Bindings> bindings = std::make_shared<const Bindings>();  // never null
+  // Transactional ids that move, or may: what would begin a transaction of theirs waits, or (fenced) all that they ask.
+  std::map<std::string, RoutePhase> held_ids;
   std::set<std::string> moving_groups;  // whose offsets are on their way: nothing of theirs is read or written
   // Writes to a cluster are acknowledged only before this instant (controller_lease.cc).
   std::array<Millis, 2> lease_until{no_lease, no_lease};
@@ -120,6 +122,8 @@ struct Snapshot {
   DefinedRoute defined_route(std::size_t route) const { return {routes[route].name, definitions}; }
   // The segment whose leaders are announced: while held requests are still being sent on, the one before.
   std::size_t announced_segment(const TopicView& topic, const PartitionView& partition) const;
+  // Whether the controller waits for what its workers have in flight.
+  bool under_way() const;
   // Whether somebody may have to go on without that cluster's word.
   bool out_of_reach(Cluster cluster) const {
     const auto& image = images[index_of(cluster)];  // null before the first publication

@@ -79,9 +79,7 @@ void Worker::publish(std::shared_ptr<const proxy::Snapshot> snapshot) {
 
 void Worker::apply(std::shared_ptr<const proxy::Snapshot> snapshot) {
   snapshot_ = std::move(snapshot);
-  flip_under_way_ = std::any_of(snapshot_->routes.begin(), snapshot_->routes.end(),
-                                [](const proxy::RouteView& route) { return route.phase != proxy::RoutePhase::open; }) ||
-                    !snapshot_->moving_groups.empty();
+  flip_under_way_ = snapshot_->under_way();
   // A connection retires by a post, so none leaves the table here.
   for (auto& [id, connection] : connections_) connection->on_snapshot(snapshot_);
   send_report();
@@ -201,7 +199,9 @@ bool same(const Loads& a, const Loads& b) {
 void Worker::note_state() {
   if (!awaited_.empty() && !std::exchange(check_posted_, true)) boost::asio::post(io_, [this] { check_writes(); });
   if (!flip_under_way_ || report_posted_) return;
-  if (same(state_.routes, reported_) && state_.commits_in_flight == reported_commits_) return;
+  if (same(state_.routes, reported_) && state_.commits_in_flight == reported_commits_ &&
+      state_.in_flight_of(snapshot_->held_ids) == reported_ids_)
+    return;
   report_posted_ = true;
   boost::asio::post(io_, [this] { send_report(); });
 }
@@ -210,6 +210,7 @@ void Worker::send_report() {
   report_posted_ = false;
   reported_ = state_.routes;
   reported_commits_ = state_.commits_in_flight;
+  reported_ids_ = state_.in_flight_of(snapshot_->held_ids);
   reported_unknown_ = state_.unknown_outcomes.changes();
   proxy::WorkerReport report;
   report.worker = options_.index;
@@ -221,6 +222,7 @@ void Worker::send_report() {
   report.transactional_ids = state_.transactional_ids;
   report.couplings = state_.couplings.take_changes();
   report.commits_in_flight = state_.commits_in_flight;
+  report.ids_in_flight = reported_ids_;
   upcalls_.report(std::move(report));
 }
 

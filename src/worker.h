@@ -117,6 +117,7 @@ class Worker {
   std::int64_t unaccounted_ = 0;
   decltype(proxy::WorkerState::routes) reported_;
   std::map<std::string, std::int64_t> reported_commits_;
+  std::set<std::string> reported_ids_;
   std::uint64_t reported_unknown_ = 0;
   std::array<std::optional<proxy::Millis>, 2> wants_;
   std::vector<Worker*> peers_{this};

@@ -162,6 +162,7 @@ struct TransactionalOptions {
   std::string transactional_id;
   int instance = 1;  // a higher one fences those before
   std::vector<Place> outputs;
+  bool topic_by_topic = false;  // each transaction writes to one topic: to the first for a while, then to any
   // Consume, transform, produce: what is read of these, and the group whose positions are committed with the outputs.
   std::vector<Place> inputs;
   std::string group;

@@ -21,13 +21,15 @@ bool aborts_on_purpose(Random& random) {
 
 class Writer : public TransactionalClient {
  public:
-  using TransactionalClient::TransactionalClient;
+  Writer(ClientWorld& world, std::string name, TransactionalOptions options)
+      : TransactionalClient(world, std::move(name), std::move(options)), faithful_(world.random.below(40)) {}
 
  protected:
   void next_transaction() override {
     begin();
+    const std::vector<Place> outputs = outputs_of_this();
     for (std::int64_t n = world_.random.between(1, 8); n > 0; --n) {
-      const Place& place = world_.random.pick(options().outputs);
+      const Place& place = world_.random.pick(outputs);
       std::vector<PlainRecord> records(static_cast<std::size_t>(world_.random.between(1, 4)));
       std::vector<std::string> values;
       for (PlainRecord& record : records) {
@@ -40,6 +42,17 @@ class Writer : public TransactionalClient {
     }
     end(!aborts_on_purpose(world_.random));
   }
+
+ private:
+  std::vector<Place> outputs_of_this() {
+    std::vector<Place> outputs = options().outputs;
+    if (!options().topic_by_topic) return outputs;
+    const std::string topic = (faithful_-- > 0 ? outputs.front() : world_.random.pick(outputs)).topic;
+    std::erase_if(outputs, [&topic](const Place& place) { return place.topic != topic; });
+    return outputs;
+  }
+
+  std::int64_t faithful_;  // transactions that are yet to be written to the first topic
 };
 
 // Reads committed records from the positions of its group: of partitions that it assigned itself, or as a member.

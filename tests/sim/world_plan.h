@@ -36,11 +36,12 @@ struct Plan {
     lost_tails = lags && !compaction && random.one_in(2);
     slow_workers = chance(4);
     hasty = random.one_in(3);
+    two_routes = topics == 2 && random.one_in(2);
   }
   int partitions, topics;
   Micros duration, flip_pause, fault_pause;
   bool broker_stops, leader_moves, resets, lags, restarts, deaths_in_flips, control_outages, lost_answers, errors,
-      retention, strangers, outages, compaction, transactions, cuts, lost_tails, slow_workers, hasty;
+      retention, strangers, outages, compaction, transactions, cuts, lost_tails, slow_workers, hasty, two_routes;
   bool calm() const { return fault_pause == 0; }
 };
 

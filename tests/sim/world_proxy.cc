@@ -71,6 +71,7 @@ struct ProxyProcess::Worker {
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections;
   std::uint64_t next_id = 1;
   proxy::AwaitedWrites awaited;
+  std::set<std::string> reported_ids;
   bool report_due = false, flip_under_way = false, check_due = false;
   std::map<proxy::DefinedRoute, std::pair<std::int64_t, std::int64_t>> reported;
   std::map<std::string, std::int64_t> reported_commits;
@@ -398,9 +399,7 @@ void ProxyProcess::publish(std::shared_ptr<const proxy::Snapshot> snapshot) {
 void ProxyProcess::apply(std::size_t at, std::shared_ptr<const proxy::Snapshot> snapshot) {
   Worker& worker = *workers_[at];
   worker.snapshot = snapshot;
-  worker.flip_under_way = std::any_of(snapshot->routes.begin(), snapshot->routes.end(),
-                                      [](const auto& route) { return route.phase != proxy::RoutePhase::open; }) ||
-                          !snapshot->moving_groups.empty();
+  worker.flip_under_way = snapshot->under_way();
   for (auto& [id, connection] : worker.connections) connection->on_snapshot(snapshot);
   report(at);
 }
@@ -415,7 +414,8 @@ void ProxyProcess::note_state(std::size_t at) {
     const auto found = worker.reported.find(name);
     same = same && found != worker.reported.end() && found->second == std::pair(load.writes_in_flight, load.held);
   }
-  if (same && worker.reported_commits == states_[at].commits_in_flight) return;
+  same = same && worker.reported_commits == states_[at].commits_in_flight;
+  if (same && worker.reported_ids == states_[at].in_flight_of(worker.snapshot->held_ids)) return;
   worker.report_due = true;
   around_.events.after(0, guarded([this, at] { report(at); }));
 }
@@ -459,6 +459,7 @@ void ProxyProcess::report(std::size_t at) {
   worker.report_due = false;
   worker.reported.clear();
   worker.reported_commits = states_[at].commits_in_flight;
+  worker.reported_ids = states_[at].in_flight_of(worker.snapshot->held_ids);
   proxy::WorkerReport report;
   report.worker = at;
   report.revision = worker.snapshot->revision;
@@ -471,6 +472,7 @@ void ProxyProcess::report(std::size_t at) {
   report.transactional_ids = state.transactional_ids;
   report.couplings = state.couplings.take_changes();
   report.commits_in_flight = state.commits_in_flight;
+  report.ids_in_flight = worker.reported_ids;
   report.known_ends = state.known_ends.take_changed(*worker.snapshot);
   report.hold_times_ms = std::exchange(state.hold_times_ms, {});
   report.transactional_ids = state.transactional_ids;

@@ -2,14 +2,16 @@
 
 namespace crossover::sim {
 
-void TransactionalClients::start() {
+void TransactionalClients::start(bool topic_by_topic) {
   Random& random = world_.random;
   const std::vector<Place> inputs = places_of("orders"), outputs = places_of("payments");
   for (std::int64_t i = random.between(1, outputs.empty() ? 2 : 3); i > 0; --i) {
     TransactionalOptions options;
     options.transactional_id = "tx-" + std::to_string(i);
     options.pause = random.between(5, 80) * one_ms;
-    options.outputs = some_places();
+    options.outputs = topic_by_topic ? world_.places : some_places();
+    options.topic_by_topic = topic_by_topic;
+    if (topic_by_topic && random.one_in(2)) std::reverse(options.outputs.begin(), options.outputs.end());
     if (!outputs.empty() && i > 1) {
       options.group = "transform-" + std::to_string(i);
       options.inputs = inputs;

@@ -15,7 +15,7 @@ class TransactionalClients {
                        std::function<bool()> quiet)
       : world_(world), add_(std::move(add)), quiet_(std::move(quiet)) {}
 
-  void start();
+  void start(bool topic_by_topic);
   const std::vector<std::string>& consumers() const { return consumers_; }
   // Whether every transactional id has been given out.
   bool ids_are_known() const;
