@@ -183,11 +183,28 @@ Task<> add_partitions(SessionCore& core, Request& request) {
   core.reply(request, *answer);
 }
 
+// A transaction may begin with offsets and say only then what topics it writes to, which decide where it has to be. So
+// an id of which nothing is known yet is given a moment to say so, once, where that makes a difference.
+Task<> wait_for_topics(SessionCore& core, std::string id) {
+  constexpr Millis moment = 1'000;
+  const auto& routes = core.snapshot().routes;
+  const bool mixed =
+      std::any_of(routes.begin(), routes.end(), [&routes](const auto& r) { return r.home != routes[0].home; });
+  if (!mixed || core.snapshot().bindings->find(id) || core.worker().began_with_offsets.contains(id)) co_return;
+  note_seen(core.worker().began_with_offsets, id, core.now());
+  const Millis deadline = core.now() + moment;
+  while (!core.snapshot().bindings->find(id) && core.now() < deadline) {
+    SessionCore::Changed changed(core, deadline);
+    co_await changed;
+  }
+}
+
 Task<> add_offsets(SessionCore& core, Request& request) {
   auto asked = decode<AddOffsetsToTxnRequest>(request.body(), request.version());
   if (!asked) co_return core.close("malformed AddOffsetsToTxn request");
   const std::string id = asked->transactional_id;
   note_used(core, request, id, {}, asked->group_id);
+  co_await wait_for_topics(core, id);
   const Turn turn = co_await wait_for_turn(core, request, id, {}, true);
   if (turn != Turn::now) co_return core.reply_error(request, error_of(turn));
   const TransactionGuard in_flight(core, request, id);
@@ -213,6 +230,7 @@ Task<> commit_offsets(SessionCore& core, Request& request) {
   if (!asked) co_return core.close("malformed TxnOffsetCommit request");
   const std::string id = asked->transactional_id, group = asked->group_id;
   note_used(core, request, id, {}, group);
+  if (request.version() >= first_that_begins) co_await wait_for_topics(core, id);
   for (;;) {
     Turn turn = co_await wait_for_turn(core, request, id, {}, request.version() >= first_that_begins);
     const Cluster home = core.snapshot().bindings->home_of(id);

@@ -54,6 +54,7 @@ def mutant(name, rule, file, old, new, kinds="", seeds=(1, 300), options=("--tra
 
 
 FLIP, GATES, BINDINGS = "proxy/controller_flip.cc", "proxy/controller_gates.cc", "proxy/controller_bindings.cc"
+PRODUCERS = "proxy/controller_producers.cc"
 CONTROLLER, SNAPSHOT, STATE = "proxy/controller.cc", "proxy/controller_snapshot.cc", "proxy/control_state.cc"
 PRODUCE, ORDER, LOG = "proxy/handle_produce.cc", "proxy/producer_order.cc", "proxy/virtual_log.cc"
 FETCH, FETCH_MAP, FETCH_SESSION = "proxy/handle_fetch.cc", "proxy/fetch_map.cc", "proxy/fetch_session.cc"
@@ -199,7 +200,7 @@ MUTANTS = [
     mutant(
         "earlier_segments_forgotten",
         "the table remembers producers that wrote nothing in the last segment",
-        FLIP,
+        PRODUCERS,
         "view->producers ? std::make_shared<ProducerTable>(*view->producers)",
         "false ? std::make_shared<ProducerTable>(*view->producers)",
         "5, 2, error surfaced",
@@ -436,15 +437,15 @@ MUTANTS = [
         "brake_not_taken",
         "while the brake stands no transaction begins",
         COORDINATORS,
-        "const bool braking = begins &&",
-        "const bool braking = false &&",
+        "if (!fenced && !(begins && in(RoutePhase::braking))) co_return Turn::now;",
+        "if (!fenced) co_return Turn::now;",
         "7, error surfaced",
     ),
     mutant(
         "transactions_pass_the_fence",
         "under the fence nothing is added to a transaction",
         COORDINATORS,
-        "const bool fenced = any_in(core.snapshot(), topics, RoutePhase::fenced);",
+        "const bool fenced = in(RoutePhase::fenced);",
         "const bool fenced = false;",
         "1, 7, committed, error surfaced, exactly once",
     ),
@@ -453,7 +454,7 @@ MUTANTS = [
         "the boundary lies behind the end of every transaction",
         (
             Edit(FLIP, "replica == consumer_replica ? 1 : 0;", "0;"),
-            Edit(FLIP, "if (producer.current_txn_start_offset >= 0) {", "if (false) {"),
+            Edit(PRODUCERS, "if (producer.current_txn_start_offset >= 0) {", "if (false) {"),
             Edit(FLIP, "if (is.open() && (writes_here || belongs(flip, id)))", "if (false)"),
         ),
         ("1", "7", "committed", "error surfaced", "exactly once"),
@@ -470,22 +471,40 @@ MUTANTS = [
         "sequences_not_rebased",
         "a client that goes on under its alias counts from the boundary's last sequence",
         PRODUCE,
-        "item.sequences_from = sequence_after(before->second.last_sequence);",
+        "item.sequences_from = sequence_after(item.before->last_sequence);",
         "item.sequences_from = 0;",
         "error surfaced, 7, 1, 2",
     ),
     mutant(
         "rebased_sequences_forgotten",
         "what went on under an alias is in the table under the client's sequences",
-        FLIP,
-        "if (went_on) entry.last_sequence =",
-        "if (false) entry.last_sequence =",
+        PRODUCERS,
+        "if (before) last = sequence_plus(",
+        "if (false) last = sequence_plus(",
         "error surfaced, 1, 2, 5, 7",
+    ),
+    mutant(
+        "other_routes_sequences_forgotten",
+        "an id that moves keeps what its client counted on partitions that stay",
+        PRODUCERS,
+        "known.sequences[place] = last->second;",
+        "continue;",
+        "error surfaced, 1, 2, 5, 7",
+        seeds=(1, 600),
+    ),
+    mutant(
+        "ids_move_unheld",
+        "nothing of an id is under way or begins while it moves",
+        BINDINGS,
+        "for (const std::string& id : ids) held_ids_[id] = phase;",
+        "(void)phase;",
+        "error surfaced, 1, 2, 5, 7, committed, exactly once",
+        seeds=(1, 600),
     ),
     mutant(
         "id_of_an_earlier_stay",
         "what an id wrote in an earlier stay on the cluster does not come back into the table",
-        FLIP,
+        PRODUCERS,
         "on_cluster.epoch < binding->real.epoch) return std::nullopt;",
         "on_cluster.epoch < -1) return std::nullopt;",
         "error surfaced, 1, 2, 5, 7",
