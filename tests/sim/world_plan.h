@@ -37,11 +37,13 @@ struct Plan {
     slow_workers = chance(4);
     hasty = random.one_in(3);
     two_routes = topics == 2 && random.one_in(2);
+    protocol_2 = random.one_in(4);
   }
   int partitions, topics;
   Micros duration, flip_pause, fault_pause;
   bool broker_stops, leader_moves, resets, lags, restarts, deaths_in_flips, control_outages, lost_answers, errors,
-      retention, strangers, outages, compaction, transactions, cuts, lost_tails, slow_workers, hasty, two_routes;
+      retention, strangers, outages, compaction, transactions, cuts, lost_tails, slow_workers, hasty, two_routes,
+      protocol_2;
   bool calm() const { return fault_pause == 0; }
 };
 
@@ -58,9 +60,10 @@ inline ClusterOptions cluster_options(Side side, std::uint64_t seed, const Plan&
   options.first_producer_id = 0;
   constexpr KafkaRelease releases[] = {KafkaRelease::v2_8, KafkaRelease::v3_9, KafkaRelease::v4_4, KafkaRelease::v4_4};
   options.release = releases[random.below(4)];
+  if (plan.protocol_2) options.release = KafkaRelease::v4_4;
   options.leaders_lose_tails = plan.lost_tails;
   if (!plan.transactions) return options;
-  options.transaction_version = static_cast<std::int16_t>(random.between(1, 2));
+  options.transaction_version = plan.protocol_2 ? 2 : static_cast<std::int16_t>(random.between(1, 2));
   options.transaction_marker_delay_ms = random.one_in(3) ? 0 : random.between(1, 60);
   options.coordinator_load_ms = random.one_in(2) ? 0 : random.between(1, 100);
   return options;
