@@ -106,11 +106,10 @@ struct ControllerWorld : ControllerIo {
   }
   void lose(UnknownOutcome write) {
     unknown_outcomes = {std::move(write)};
-    WorkerReport report;
-    report.revision = controller->snapshot()->revision;
-    report.unknown_outcomes = unknown_outcomes;
-    controller->on_worker_report(report, now);
+    report();
   }
+  // What the worker says by itself.
+  void report() { report(controller->snapshot()->revision); }
   std::shared_ptr<std::optional<FlipReport>> begin_flip(Cluster to, bool dry_run = false) {
     return begin_flip(to, FlipWishes{.dry_run = dry_run});
   }
@@ -124,12 +123,7 @@ struct ControllerWorld : ControllerIo {
   // --- ControllerIo: effects wait until the controller has returned ---
   void publish(std::shared_ptr<const Snapshot> snapshot) override {
     todo.push_back([this, revision = snapshot->revision] {
-      WorkerReport report;
-      report.worker = 0;
-      report.revision = revision;
-      report.unknown_outcomes = unknown_outcomes;
-      report.known_ends = known_ends;
-      controller->on_worker_report(report, now);
+      if (!worker_hangs) report(revision);
     });
   }
   void request(CallId id, Cluster c, NodeId node, ApiKey api, Version version, Bytes body, Millis) override {
@@ -150,7 +144,9 @@ struct ControllerWorld : ControllerIo {
   void log(std::string_view, std::string_view event, std::vector<std::pair<std::string, std::string>> fields) override {
     log_lines.emplace(event, std::move(fields));
   }
-  void passed(std::string_view) override {}
+  void passed(std::string_view step) override {
+    if (on_step) on_step(step);
+  }
 
   static constexpr const char* leases_topic = "__crossover_leases";
   std::array<sim::ClusterClient, 2> clients;
@@ -164,8 +160,21 @@ struct ControllerWorld : ControllerIo {
   bool drop_appends = false;                     // as if the control topics' leaders were silent
   std::vector<UnknownOutcome> unknown_outcomes;  // as the worker reports them
   std::vector<KnownEnds::Row> known_ends;        // the same
+  std::map<std::string, std::int64_t> commits_in_flight;
+  bool worker_hangs = false;  // and so does not take what is published
+  std::function<void(std::string_view)> on_step;
 
  private:
+  void report(std::uint64_t revision) {
+    WorkerReport report;
+    report.worker = 0;
+    report.revision = revision;
+    report.unknown_outcomes = unknown_outcomes;
+    report.known_ends = known_ends;
+    report.commits_in_flight = commits_in_flight;
+    controller->on_worker_report(report, now);
+  }
+
   std::optional<Bytes> ask(Cluster c, NodeId node, ApiKey api, Version version, BytesView body) {
     if (node == any_node) node = cluster(c).brokers().front();
     if (instead) {

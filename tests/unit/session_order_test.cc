@@ -258,6 +258,17 @@ TEST_F(SessionScript, ARetryFromBeforeTheBoundaryIsNotWrittenAgain) {
   EXPECT_FALSE(read && read->api == ApiKey::Produce);
 }
 
+TEST_F(SessionScript, AWriteThatWaitedThroughAFlipGoesToTheNewHome) {
+  begin(known_producer());
+  produce_idempotent(3, 1'001);
+  session->on_snapshot(snapshot(on_target().flipped(41, 2, Cluster::source, 100, 5), RoutePhase::open), now);
+  answer_leader(1'000);
+  EXPECT_FALSE(at_broker(Cluster::target));
+  const auto sent = at_broker(Cluster::source);
+  ASSERT_TRUE(sent);
+  EXPECT_EQ(sent->api, ApiKey::Produce);
+}
+
 // Sequences come round: 2^31 records later the same ones are new.
 TEST_F(SessionScript, ABatchWhoseSequencesHaveComeRoundIsWritten) {
   begin(known_producer());

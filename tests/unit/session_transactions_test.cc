@@ -87,6 +87,20 @@ TEST_F(TransactionsScript, AnEndThatWaitedForTooLongIsTriedAgain) {
             number(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS));
 }
 
+TEST_F(TransactionsScript, NothingIsReadOfAGroupWhoseOffsetsMove) {
+  const auto moving = moved(RoutePhase::open, 1);
+  moving->moving_groups.insert("readers");
+  begin(moving);
+  OffsetFetchRequest request;
+  request.group_id = "readers";
+  request.topics.emplace().push_back({.name = "orders", .partition_indexes = {0}});
+  ask(ApiKey::OffsetFetch, 7, request);
+  EXPECT_FALSE(at_broker(source));
+  EXPECT_FALSE(at_broker(target));
+  session->on_snapshot(moved(RoutePhase::open, 2), now);
+  EXPECT_EQ(at_coordinator(target).header.api, ApiKey::OffsetFetch);
+}
+
 // The client took the broker for the coordinator of its group: told to wait it would ask there for ever.
 TEST_F(TransactionsScript, AClientWhoseGroupIsCoordinatedElsewhereIsToldSo) {
   for (const auto& [id, broker] : moved(RoutePhase::open, 1)->brokers) {

@@ -1,0 +1,95 @@
+// What a flip waits for, and what it changes, on the clusters themselves.
+#include <gtest/gtest.h>
+
+#include "protocol/messages.h"
+#include "tests/unit/controller_world.h"
+
+namespace crossover::proxy {
+namespace {
+
+using namespace protocol;
+
+constexpr Cluster source = Cluster::source, target = Cluster::target;
+
+struct FlipOfOrders : testing::Test {
+  void start(const std::string& cleanup) {
+    for (const Cluster c : both_clusters) world.cluster(c).create_topic("orders", 1, {{"cleanup.policy", cleanup}});
+    world.start("p1");
+    world.run(3'000);
+  }
+  ControllerWorld world;
+};
+
+// What only the leader has may be lost with it, and so would a boundary behind it.
+TEST_F(FlipOfOrders, WaitsForReplicasToReachTheBoundary) {
+  start("delete");
+  world.cluster(source).set_high_watermark_lag("orders", 0, 1);
+  const Bytes batch = build_batch({{.value = "v"}});
+  ASSERT_EQ(world.cluster(source).append_as_stranger("orders", 0, batch), ErrorCode::NONE);
+  const auto report = world.begin_flip(target);
+  world.run(1'000);
+  EXPECT_FALSE(*report);
+  world.cluster(source).set_high_watermark_lag("orders", 0, 0);
+  world.run(1'000);
+  ASSERT_TRUE(*report);
+  EXPECT_EQ((*report)->result, "done");
+}
+
+// What is read there by way of one worker could be committed by way of another that takes it for the old home's.
+TEST_F(FlipOfOrders, OpensTheNewHomeWhenEveryWorkerKnowsOfIt) {
+  start("delete");
+  world.on_step = [this](std::string_view step) { world.worker_hangs |= step == "record_after"; };
+  const auto report = world.begin_flip(target);
+  world.run(1'000);
+  EXPECT_EQ(world.fold(source).state().route_of("orders").home, target);
+  EXPECT_EQ(world.fold(target).state().route_of("orders").home, source);
+  world.on_step = nullptr;
+  world.worker_hangs = false;
+  world.report();
+  world.run(1'000);
+  ASSERT_TRUE(*report);
+  EXPECT_EQ((*report)->result, "done");
+  EXPECT_EQ(world.fold(target).state().route_of("orders").home, target);
+}
+
+// Else a key that was deleted on the open segment could rise again from a closed one.
+TEST_F(FlipOfOrders, CompactedTopicsKeepTheirTombstonesOnBothClusters) {
+  std::set<Cluster> raised;
+  world.instead = [&raised](Cluster c, NodeId, ApiKey api, Version version, BytesView body) -> std::optional<Bytes> {
+    if (api != ApiKey::IncrementalAlterConfigs) return std::nullopt;
+    const auto change = decode<IncrementalAlterConfigsRequest>(body, version);
+    if (change && change->resources.at(0).configs.at(0).name == "delete.retention.ms") raised.insert(c);
+    return std::nullopt;
+  };
+  start("compact");
+  EXPECT_EQ(world.flip(target)->result, "done");
+  EXPECT_EQ(raised, (std::set<Cluster>{source, target}));
+}
+
+// A client whose answer to EndTxn was lost may ask again only then.
+TEST_F(FlipOfOrders, HowATransactionEndedOutlivesTwoMoves) {
+  start("delete");
+  sim::ClusterClient& client = world.clients[index_of(source)];
+  const auto coordinator = client.to(client.cluster.transaction_coordinator("shop"));
+  InitProducerIdRequest init;
+  init.transactional_id = "shop";
+  init.transaction_timeout_ms = 60'000;
+  const auto owner = client.ask<InitProducerIdResponse>(coordinator, init, 4).value();
+  AddPartitionsToTxnRequest add;
+  add.v3_and_below_transactional_id = "shop";
+  add.v3_and_below_producer_id = owner.producer_id;
+  add.v3_and_below_producer_epoch = owner.producer_epoch;
+  add.v3_and_below_topics.push_back({"orders", {0}});
+  ASSERT_TRUE(client.ask<AddPartitionsToTxnResponse>(coordinator, add, 3));
+  const EndTxnRequest end{"shop", owner.producer_id, owner.producer_epoch, true};
+  ASSERT_EQ(client.ask<EndTxnResponse>(coordinator, end, 3)->error_code, 0);
+  for (const Cluster to : {target, source}) {
+    ASSERT_EQ(world.flip(to)->result, "done");
+    const TransactionalBinding* binding = world.controller->snapshot()->bindings->find("shop");
+    ASSERT_TRUE(binding);
+    EXPECT_EQ(binding->ended, LastEnd::committed);
+  }
+}
+
+}  // namespace
+}  // namespace crossover::proxy
