@@ -67,7 +67,13 @@ struct WorkerState {
   std::map<std::string, std::int64_t> commits_in_flight;
   // Requests of transactional ids, writes among them, that were forwarded and not answered; none where there are none.
   std::map<std::string, std::int64_t> ids_in_flight;
-  std::set<std::string> in_flight_of(const std::map<std::string, RoutePhase>& held_ids) const;
+  std::set<std::string> in_flight_of(const std::map<std::string, RoutePhase>& held_ids) const {
+    std::set<std::string> held;
+    for (auto at = ids_in_flight.begin(); at != ids_in_flight.end() && !held_ids.empty(); ++at) {
+      if (held_ids.contains(at->first)) held.insert(at->first);
+    }
+    return held;
+  }
   struct Counters {
     std::uint64_t requests = 0, bytes_in = 0, bytes_out = 0, produce_records = 0, fetch_bytes = 0, held_requests = 0,
                   split_requests = 0, refused_requests = 0, malformed_requests = 0, duplicates_answered = 0,

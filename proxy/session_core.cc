@@ -619,15 +619,6 @@ void WorkerState::count(const DefinedRoute& route, std::int64_t writes, std::int
   if (load->second.writes_in_flight == 0 && load->second.held == 0) routes.erase(load);
 }
 
-std::set<std::string> WorkerState::in_flight_of(const std::map<std::string, RoutePhase>& held_ids) const {
-  std::set<std::string> held;
-  if (held_ids.empty()) return held;
-  for (const auto& [id, count] : ids_in_flight) {
-    if (held_ids.contains(id)) held.insert(id);
-  }
-  return held;
-}
-
 void note_seen(SeenIds& seen, std::string_view id, Millis at) {
   constexpr std::size_t most = 1'000, longest = 200;
   Millis& seen_at = seen.try_emplace(std::string(id.substr(0, longest)), at).first->second;
