@@ -435,13 +435,14 @@ MUTANTS = [
         "if (!fenced) co_return Turn::now;",
         unit="TransactionsScript.WhatWouldBeginOneWaitsForABrake",
     ),
-    mutant(
+    Mutant(
         "transactions_pass_the_fence",
         "under the fence nothing is added to a transaction",
-        COORDINATORS,
-        "const bool fenced = in(RoutePhase::fenced);",
-        "const bool fenced = false;",
-        "1, 7, committed, error surfaced, exactly once",
+        (
+            Edit(COORDINATORS, "const bool fenced = in(RoutePhase::fenced);", "const bool fenced = false;"),
+            Edit(COORDINATORS, "if (in(RoutePhase::fenced)) continue;", ""),
+        ),
+        ("1", "7", "committed", "error surfaced", "exactly once"),
     ),
     Mutant(
         "open_transaction_left_behind",

@@ -154,6 +154,8 @@ def hunt(program, mutant, seeds):
             if kind_of(found.group(2)) in mutant.kinds:
                 return found.groups(), others
             others.append(f"seed {found.group(1)}: {found.group(2)}")
+        if run.wait() not in (0, 1):
+            others.append(f"the simulator ended with code {run.returncode}")
     finally:
         run.kill()
         run.wait()
