@@ -119,7 +119,8 @@ json::array binding_row(const std::string& id, const TransactionalBinding& b) {
     if (!of_topic.is_array()) of_topic.emplace_array();
     of_topic.get_array().push_back(json::array{place.second, last});
   }
-  if (!sequences.empty()) row.push_back(std::move(sequences));
+  if (b.before_end.id >= 0 || !sequences.empty()) row.push_back(std::move(sequences));
+  if (b.before_end.id >= 0) row.push_back(json::array{b.before_end.id, b.before_end.epoch});
   return row;
 }
 
@@ -149,9 +150,14 @@ void read_bindings(const json::object& body, Bindings& bindings) {
                producer_from(row.at(3), row.at(4)),
                producer_from(row.at(5), row.at(6)),
                static_cast<LastEnd>(ended),
+               {},
                {}};
-    constexpr std::size_t sequences_at = 8;
+    constexpr std::size_t sequences_at = 8, before_end_at = 9;
     if (row.size() > sequences_at) read_sequences(row.at(sequences_at).as_object(), binding);
+    if (row.size() > before_end_at) {
+      const json::array& name = row.at(before_end_at).as_array();
+      binding.before_end = producer_from(name.at(0), name.at(1));
+    }
   }
   const auto* groups = body.if_contains("groups");
   for (const auto& v : groups ? groups->as_array() : json::array()) {

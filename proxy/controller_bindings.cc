@@ -174,6 +174,9 @@ TransactionalBinding Controller::Impl::moved(const std::string& id, const KnownI
   after.alias =
       untouched ? before->alias : ProducerName{virtual_producer_id(other(to), known.name.id), known.name.epoch};
   after.ended = untouched && known.state == "Empty" ? before->ended : end_of(known.state);
+  const bool renamed = before && before->real.id == known.name.id && before->real.epoch + 1 == known.name.epoch;
+  if (renamed) after.before_end = before->alias;
+  if (untouched) after.before_end = before->before_end;
   if (untouched) after.sequences = before->sequences;
   for (const auto& [place, last] : known.sequences) after.sequences[place] = last;
   return after;
@@ -285,6 +288,7 @@ Task<> Controller::Impl::move_ids(std::vector<std::string> ids, Cluster to) {
 // Nothing of theirs is under way, and nothing can begin.
 Task<> Controller::Impl::move_held_ids(std::vector<std::string> ids, Cluster to) {
   auto known = co_await describe_ids(other(to), ids);
+  const bool described = known.has_value();
   // Every id that was on a cluster which the default route has left moved with it: one without a binding is new.
   const bool all_new =
       std::none_of(ids.begin(), ids.end(), [this](const auto& id) { return state_.bindings.find(id); });
@@ -304,7 +308,7 @@ Task<> Controller::Impl::move_held_ids(std::vector<std::string> ids, Cluster to)
   std::map<std::string, ProducerName> names;
   PlaceNames none;
   std::string problem;
-  if (!mute) problem = co_await learn_sequences(other(to), *known, none);
+  if (described) problem = co_await learn_sequences(other(to), *known, none);
   if (problem.empty()) co_await initialise_ids(to, *known, names, problem);
   if (!problem.empty()) io_.log("warn", "transactional_ids_not_moved", {{"error", problem}});
   Bindings after;

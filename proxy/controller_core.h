@@ -295,6 +295,7 @@ class Controller::Impl {
   Task<std::optional<std::vector<OpenTransaction>>> look_at_ids(Flip& flip);
   Task<bool> hold_those_that_move(Flip& flip, Millis deadline);
   Task<bool> none_open(Flip& flip, Millis deadline);
+  Task<bool> ids_since_the_start(Flip& flip);
   Task<bool> ids_at_rest(Flip& flip, bool& again);
   Task<bool> fence_and_drain(Flip& flip);
   std::optional<std::pair<ProducerId, ProducerEntry>> virtual_state(

@@ -333,14 +333,26 @@ Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
   co_return initialised;
 }
 
+// Whether there are ids now that a flip without a brake has to care for: none was known when it began. What workers
+// have seen they tell with their word that they took the fence.
+Task<bool> Controller::Impl::ids_since_the_start(Flip& flip) {
+  if (!version_of(flip.from, ApiKey::DescribeTransactions, {0, 0})) {
+    const std::string bound = ids_bound_to_home();
+    if (!bound.empty()) fail(flip, bound);
+    co_return false;
+  }
+  const auto listed = co_await listed_ids(flip.from);
+  if (!listed) fail(flip, "not every coordinator listed its transactions under the fence");
+  co_return listed && !listed->empty();
+}
+
 // Under the fence nothing can begin any more: what the coordinators say now holds until the release.
 Task<bool> Controller::Impl::ids_at_rest(Flip& flip, bool& again) {
   if (!flip.braked) {
-    // Workers tell what they have seen with their word that they took the fence: some ids are news to the gate.
-    const bool listed = version_of(flip.from, ApiKey::DescribeTransactions, {0, 0}).has_value();
-    const std::string bound = listed ? "" : ids_bound_to_home();
-    if (!bound.empty()) fail(flip, bound);
-    co_return bound.empty();
+    const bool first_ids = co_await ids_since_the_start(flip);
+    again = first_ids && flip.report.error.empty();
+    flip.braked = again;
+    co_return !first_ids && flip.report.error.empty();
   }
   const auto open = co_await look_at_ids(flip);
   if (!open) {

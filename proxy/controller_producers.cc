@@ -12,6 +12,17 @@ namespace {
 
 constexpr Millis answer_ms = 2'000;
 
+template <class Asked, class Described>
+std::vector<std::string> not_described(const Asked& by_leader, const Described& described) {
+  std::vector<std::string> missing;
+  for (const auto& [leader, places] : by_leader) {
+    for (const auto& place : places) {
+      if (!described.contains(place)) missing.push_back(place_name(place.first, place.second));
+    }
+  }
+  return missing;
+}
+
 }  // namespace
 
 Task<Controller::Impl::DescribedProducers> Controller::Impl::describe_producers(
@@ -65,8 +76,8 @@ std::optional<std::pair<ProducerName, std::int32_t>> Controller::Impl::last_of_c
   return std::pair(state_.bindings.to_virtual(id, on_cluster), last);
 }
 
-// Their clients go on with the sequences that they had on every partition, also on those that stay where they are. Of a
-// partition without a leader nothing is known. Returns what hinders it; empty: nothing.
+// Their clients go on with the sequences that they had on every partition, also on those that stay where they are.
+// Returns what hinders it; empty: nothing.
 Task<std::string> Controller::Impl::learn_sequences(Cluster from, KnownIds& ids, PlaceNames but) {
   std::map<NodeId, PlaceNames> by_leader;
   std::size_t asked = 0;
@@ -75,7 +86,7 @@ Task<std::string> Controller::Impl::learn_sequences(Cluster from, KnownIds& ids,
       const PartitionView& view = topic->partitions[i];
       const NodeId leader = view.real[index_of(from)].leader;
       const std::pair place(name, static_cast<PartitionIndex>(i));
-      if (view.log.home() != from || leader < 0 || but.contains(place)) continue;
+      if (view.log.home() != from || but.contains(place)) continue;
       by_leader[leader].insert(place);
       ++asked;
     }
@@ -84,7 +95,8 @@ Task<std::string> Controller::Impl::learn_sequences(Cluster from, KnownIds& ids,
   const DescribedProducers described = co_await describe_producers(from, by_leader);
   if (described.size() != asked) {
     wanted_at_[index_of(from)] = now_;
-    co_return "not every partition's producers were described on the " + std::string(to_string(from)) + " cluster";
+    co_return "the producers of " + some_of(not_described(by_leader, described)) + " were not described on the " +
+        std::string(to_string(from)) + " cluster";
   }
   const std::map<ProducerId, std::string> owners = owners_of_names(ids);
   for (const auto& [place, producers] : described) {

@@ -184,17 +184,31 @@ Task<> add_partitions(SessionCore& core, Request& request) {
 }
 
 // A transaction may begin with offsets and say only then what topics it writes to, which decide where it has to be. So
-// an id of which nothing is known yet is given a moment to say so, once, where that makes a difference.
-Task<> wait_for_topics(SessionCore& core, std::string id) {
+// an id of which nothing is known yet is given a moment to say so where that makes a difference, but not for every one.
+bool awaits_topics(SessionCore& core, const std::string& id) {
   constexpr Millis moment = 1'000;
   const auto& routes = core.snapshot().routes;
   const bool mixed =
       std::any_of(routes.begin(), routes.end(), [&routes](const auto& r) { return r.home != routes[0].home; });
-  if (!mixed || core.snapshot().bindings->find(id) || core.worker().began_with_offsets.contains(id)) co_return;
-  note_seen(core.worker().began_with_offsets, id, core.now());
-  const Millis deadline = core.now() + moment;
-  while (!core.snapshot().bindings->find(id) && core.now() < deadline) {
-    SessionCore::Changed changed(core, deadline);
+  if (!mixed || core.snapshot().bindings->find(id)) return false;
+  SeenIds& until = core.worker().topics_awaited_until;
+  if (!until.contains(id)) note_seen(until, id, core.now() + moment);
+  const auto at = until.find(id);
+  if (at == until.end() || core.now() >= at->second) return false;
+  // Nothing moves by itself during a flip, and what would have said so may be held.
+  if (core.snapshot().under_way()) at->second = core.now() + moment;
+  return true;
+}
+
+// For what may begin a transaction without a word of its topics.
+Task<Turn> wait_for_turn_and_topics(SessionCore& core, const Request& request, std::string id, bool begins) {
+  constexpr Millis look_again = 100;
+  const std::vector<std::string> any;
+  for (;;) {
+    const Turn turn = co_await wait_for_turn(core, request, id, any, begins);
+    if (turn != Turn::now || !begins || !awaits_topics(core, id)) co_return turn;
+    if (core.now() - request.arrived_at >= core.options().limits.hold_ms) co_return Turn::later;
+    SessionCore::Changed changed(core, core.now() + look_again);
     co_await changed;
   }
 }
@@ -204,8 +218,7 @@ Task<> add_offsets(SessionCore& core, Request& request) {
   if (!asked) co_return core.close("malformed AddOffsetsToTxn request");
   const std::string id = asked->transactional_id;
   note_used(core, request, id, {}, asked->group_id);
-  co_await wait_for_topics(core, id);
-  const Turn turn = co_await wait_for_turn(core, request, id, {}, true);
+  const Turn turn = co_await wait_for_turn_and_topics(core, request, id, true);
   if (turn != Turn::now) co_return core.reply_error(request, error_of(turn));
   const TransactionGuard in_flight(core, request, id);
   if (!name_on_home(core, *asked)) co_return core.reply_error(request, fenced(request));
@@ -230,9 +243,8 @@ Task<> commit_offsets(SessionCore& core, Request& request) {
   if (!asked) co_return core.close("malformed TxnOffsetCommit request");
   const std::string id = asked->transactional_id, group = asked->group_id;
   note_used(core, request, id, {}, group);
-  if (request.version() >= first_that_begins) co_await wait_for_topics(core, id);
   for (;;) {
-    Turn turn = co_await wait_for_turn(core, request, id, {}, request.version() >= first_that_begins);
+    Turn turn = co_await wait_for_turn_and_topics(core, request, id, request.version() >= first_that_begins);
     const Cluster home = core.snapshot().bindings->home_of(id);
     const bool there =
         core.snapshot().bindings->home_of_group(group) == home && !core.snapshot().moving_groups.contains(group);
@@ -280,8 +292,10 @@ bool ended_so(const TransactionalBinding& binding, bool committed) {
 // The answer was lost on the home before: asked again here, where that transaction never was.
 bool repeats_end_elsewhere(const TransactionalBinding* binding, const EndTxnRequest& asked, Version version) {
   constexpr Version first_that_renames = 5;  // the answer carries the epoch of the next transaction
-  if (!binding || asked.producer_id != binding->alias.id || !ended_so(*binding, asked.committed)) return false;
-  return version >= first_that_renames && asked.producer_epoch + 1 == binding->alias.epoch;
+  if (!binding || version < first_that_renames || !ended_so(*binding, asked.committed)) return false;
+  const ProducerName known_as{asked.producer_id, asked.producer_epoch};
+  return known_as == binding->before_end ||
+         known_as == ProducerName{binding->alias.id, static_cast<ProducerEpoch>(binding->alias.epoch - 1)};
 }
 
 Task<> end(SessionCore& core, Request& request) {

@@ -61,8 +61,8 @@ struct WorkerState {
   KnownEnds known_ends;
   // Transactional ids that clients of this worker have used, and when: what a cluster too old to list them cannot tell.
   SeenIds transactional_ids;
-  SeenIds began_with_offsets;  // ids that were given time to name topics first, and when
-  Couplings couplings;         // what their transactions bind together
+  SeenIds topics_awaited_until;  // by id that was seen to commit offsets first
+  Couplings couplings;           // what their transactions bind together
   // Commits and reads of offsets that were forwarded and not answered, by group; none where there are none.
   std::map<std::string, std::int64_t> commits_in_flight;
   // Requests of transactional ids, writes among them, that were forwarded and not answered; none where there are none.

@@ -161,6 +161,7 @@ struct ControllerWorld : ControllerIo {
   std::vector<UnknownOutcome> unknown_outcomes;  // as the worker reports them
   std::vector<KnownEnds::Row> known_ends;        // the same
   std::map<std::string, std::int64_t> commits_in_flight;
+  std::set<std::string> ids_in_flight;
   bool worker_hangs = false;  // and so does not take what is published
   std::function<void(std::string_view)> on_step;
 
@@ -172,6 +173,7 @@ struct ControllerWorld : ControllerIo {
     report.unknown_outcomes = unknown_outcomes;
     report.known_ends = known_ends;
     report.commits_in_flight = commits_in_flight;
+    report.ids_in_flight = ids_in_flight;
     controller->on_worker_report(report, now);
   }
 

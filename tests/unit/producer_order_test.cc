@@ -60,6 +60,23 @@ TEST(ProducerOrder, OnlyWhatIsNearTheBoundaryIsARetry) {
   EXPECT_EQ(judge_against(1'000'000, batch(3, last, 1)), BatchVerdict::duplicate);  // or come round: the leader tells
 }
 
+// Known from the boundary at which the segment was opened, and from when the id came to its home: the later counts.
+TEST(ProducerOrder, WhatAnAliasHadWrittenBefore) {
+  TransactionalBinding binding{.alias = {4000, 3}};
+  const ProducerTable at_boundary{{4000, {3, 9, 1}}}, of_older_epoch{{4000, {2, 9, 1}}};
+  EXPECT_EQ(written_before(binding, "orders", 0, nullptr), std::nullopt);
+  EXPECT_EQ(written_before(binding, "orders", 0, &of_older_epoch), std::nullopt);
+  EXPECT_EQ(written_before(binding, "orders", 0, &at_boundary)->last_sequence, 9);
+  binding.sequences[{"orders", 0}] = 14;
+  EXPECT_EQ(written_before(binding, "orders", 0, nullptr)->last_sequence, 14);
+  EXPECT_EQ(written_before(binding, "orders", 0, &of_older_epoch)->last_sequence, 14);
+  EXPECT_EQ(written_before(binding, "orders", 0, &at_boundary)->last_sequence, 14);
+  EXPECT_EQ(written_before(binding, "orders", 1, nullptr), std::nullopt);
+  binding.sequences[{"orders", 0}] = last;  // it has come round since
+  EXPECT_EQ(written_before(binding, "orders", 0, &at_boundary)->last_sequence, 9);
+  EXPECT_EQ(written_before({}, "orders", 0, &at_boundary), std::nullopt) << "no client knew it when it moved";
+}
+
 TEST(ProducerOrder, TheCircleOfSequences) {
   EXPECT_TRUE(at_or_before(5, 5));
   EXPECT_TRUE(at_or_before(last, 0));

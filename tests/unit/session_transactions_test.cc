@@ -79,6 +79,30 @@ TEST_F(TransactionsScript, WhatWouldBeginOneWaitsForABrake) {
   EXPECT_EQ(at_coordinator(target).header.api, ApiKey::AddPartitionsToTxn);
 }
 
+// Its home may be another one when it goes on.
+TEST_F(TransactionsScript, AllThatAnIdAsksWaitsWhileItMovesByItself) {
+  const auto moving = moved(RoutePhase::open, 1);
+  moving->held_ids["shop"] = RoutePhase::fenced;
+  begin(moving);
+  end_transaction();
+  EXPECT_FALSE(at_broker(target));
+  EXPECT_TRUE(worker.in_flight_of(moving->held_ids).empty()) << "or the move would wait for what waits for it";
+  session->on_snapshot(moved(RoutePhase::open, 2), now);
+  const Reached sent = at_coordinator(target);
+  EXPECT_EQ(sent.header.api, ApiKey::EndTxn);
+  EXPECT_TRUE(worker.in_flight_of(moving->held_ids).contains("shop"));
+  answer(sent, EndTxnResponse{});
+  EXPECT_TRUE(worker.ids_in_flight.empty());
+}
+
+TEST_F(TransactionsScript, AnEndPassesWhileAFlipHoldsItsIdForItsTransactionToEnd) {
+  const auto braking = moved(RoutePhase::open, 1);
+  braking->held_ids["shop"] = RoutePhase::braking;
+  begin(braking);
+  end_transaction();
+  EXPECT_EQ(at_coordinator(target).header.api, ApiKey::EndTxn);
+}
+
 TEST_F(TransactionsScript, AnEndThatWaitedForTooLongIsTriedAgain) {
   begin(moved(RoutePhase::fenced, 1));
   end_transaction();
