@@ -358,27 +358,34 @@ Task<> Controller::Impl::move_offsets(std::string group, Cluster to) {
           {{"group", group}, {"to", std::string(to_string(to))}});
 }
 
+// nullopt: some of them are pending, or the coordinator does not say.
+Task<std::optional<OffsetFetchResponse>> Controller::Impl::settled_offsets(std::string group, Cluster cluster) {
+  constexpr VersionRange by_name{7, 7};  // from 7 on it waits for transactions
+  const auto version = version_of(cluster, ApiKey::OffsetFetch, by_name);
+  const std::map<std::string, NodeId> nodes = co_await coordinators(cluster, group_kind, just(group));
+  if (!version || !nodes.contains(group)) co_return std::nullopt;
+  OffsetFetchRequest question;
+  question.group_id = group;
+  question.topics.reset();
+  question.require_stable = true;
+  auto answer = co_await ask_for<OffsetFetchResponse>(cluster, nodes.at(group), *version, question, answer_ms);
+  bool settled = answer && answer->error_code == 0;
+  for (const auto& topic : settled ? answer->topics : std::vector<OffsetFetchResponse::OffsetFetchResponseTopic>{}) {
+    for (const auto& row : topic.partitions) settled = settled && row.error_code == 0;
+  }
+  if (!settled) co_return std::nullopt;
+  co_return answer;
+}
+
 // All that the group has committed, none of it pending, in the terms of the cluster that it goes to.
 Task<bool> Controller::Impl::copy_offsets(std::string group, Cluster from, Cluster to, Millis deadline) {
-  constexpr VersionRange by_name{7, 7};  // from 7 on it waits for transactions
-  const auto version = version_of(from, ApiKey::OffsetFetch, by_name);
-  if (!version) co_return false;
   while (now_ < deadline) {
-    const std::map<std::string, NodeId> nodes = co_await coordinators(from, group_kind, just(group));
-    OffsetFetchRequest question;
-    question.group_id = group;
-    question.topics.reset();
-    question.require_stable = true;
-    std::optional<OffsetFetchResponse> answer;
-    if (nodes.contains(group))
-      answer = co_await ask_for<OffsetFetchResponse>(from, nodes.at(group), *version, question, answer_ms);
-    bool settled = answer && answer->error_code == 0;
+    auto offsets = co_await settled_offsets(group, from);
     OffsetCommitRequest commits;
-    for (auto& topic : answer ? answer->topics : std::vector<OffsetFetchResponse::OffsetFetchResponseTopic>{}) {
+    for (auto& topic : offsets ? offsets->topics : std::vector<OffsetFetchResponse::OffsetFetchResponseTopic>{}) {
       auto& rows = commits.topics.emplace_back();
       rows.name = topic.name;
       for (auto& row : topic.partitions) {
-        settled = settled && row.error_code == 0;
         unproject(*snapshot_, from, topic.name, row);
         auto& commit = rows.partitions.emplace_back();
         commit.partition_index = row.partition_index;
@@ -388,7 +395,7 @@ Task<bool> Controller::Impl::copy_offsets(std::string group, Cluster from, Clust
         project(*snapshot_, to, topic.name, commit);
       }
     }
-    if (settled) {
+    if (offsets) {
       const bool written = co_await write_offsets(group, to, commits);
       if (written) co_return true;
     }
@@ -458,15 +465,15 @@ Task<bool> Controller::Impl::write_offsets_in_transaction(std::string group, Clu
   }
   EndTxnRequest end{own_transactional_id, name.id, name.epoch, ok};
   const auto ended = co_await ask_for<EndTxnResponse>(to, coordinator, *end_version, end, answer_ms);
-  bool open = true;  // the answer comes before the offsets can be read
-  for (int i = 0; i < 100 && open; ++i) {
-    const auto state = co_await describe_ids(to, just(own_transactional_id));
-    open = !state || state->at(own_transactional_id).open();
+  bool readable = false;  // the answer comes before the offsets are
+  for (int i = 0; i < 100 && !readable; ++i) {
+    const auto offsets = co_await settled_offsets(group, to);
+    readable = offsets.has_value();
     Until pause(
         *this, [] { return false; }, now_ + 10);
-    if (open) co_await pause;
+    if (!readable) co_await pause;
   }
-  co_return ok&& ended && ended->error_code == 0 && !open;
+  co_return ok&& ended && ended->error_code == 0 && readable;
 }
 
 }  // namespace crossover::proxy

@@ -228,6 +228,7 @@ class Controller::Impl {
   Task<> move_ids(std::vector<std::string> ids, Cluster to);
   Task<> move_held_ids(std::vector<std::string> ids, Cluster to);
   Task<> move_offsets(std::string group, Cluster to);
+  Task<std::optional<protocol::OffsetFetchResponse>> settled_offsets(std::string group, Cluster cluster);
   Task<bool> copy_offsets(std::string group, Cluster from, Cluster to, Millis deadline);
   Task<bool> write_offsets(std::string group, Cluster to, protocol::OffsetCommitRequest commits);
   Task<bool> write_offsets_in_transaction(std::string group, Cluster to, protocol::OffsetCommitRequest commits);

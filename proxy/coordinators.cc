@@ -137,6 +137,11 @@ Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string t
   }
 }
 
+Task<bool> has_begun(SessionCore& core, const Request& origin, std::string transactional_id) {
+  const AtCoordinator state = co_await transaction_of(core, origin, transactional_id);
+  co_return state == AtCoordinator::ongoing;
+}
+
 Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to) {
   constexpr Millis until_ended = 20, until_asked_again = 1'000;
   const Millis deadline = core.now() + core.options().limits.hold_ms;

@@ -47,6 +47,8 @@ enum class Turn : std::uint8_t {
 // A transaction that is open goes on while the route brakes.
 Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string transactional_id,
                          std::vector<std::string> topics, bool begins);
+// Whether its coordinator has a transaction of that id open.
+Task<bool> has_begun(SessionCore& core, const Request& origin, std::string transactional_id);
 // Waits until that transactional id is at home there, moving it where it is not.
 Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to);
 // The same for a group's offsets, and while they are moving.

@@ -183,17 +183,22 @@ Task<> add_partitions(SessionCore& core, Request& request) {
   core.reply(request, *answer);
 }
 
-// A transaction may begin with offsets and say only then what topics it writes to, which decide where it has to be. So
-// an id of which nothing is known yet is given a moment to say so where that makes a difference, but not for every one.
+// A transaction may begin with offsets and say only then what topics it writes to, which decide where it has to be.
+// Where that makes a difference it is given a moment to say so, once after each flip.
 bool awaits_topics(SessionCore& core, const std::string& id) {
   constexpr Millis moment = 1'000;
   const auto& routes = core.snapshot().routes;
-  const bool mixed =
-      std::any_of(routes.begin(), routes.end(), [&routes](const auto& r) { return r.home != routes[0].home; });
-  if (!mixed || core.snapshot().bindings->find(id)) return false;
+  std::int64_t flips = 0;
+  bool mixed = false;
+  for (const RouteView& route : routes) {
+    flips += route.generation;
+    mixed = mixed || route.home != routes[0].home;
+  }
+  if (!mixed) return false;
   SeenIds& until = core.worker().topics_awaited_until;
-  if (!until.contains(id)) note_seen(until, id, core.now() + moment);
-  const auto at = until.find(id);
+  const std::string after = id + "/" + std::to_string(flips);
+  if (!until.contains(after)) note_seen(until, after, core.now() + moment);
+  const auto at = until.find(after);
   if (at == until.end() || core.now() >= at->second) return false;
   // Nothing moves by itself during a flip, and what would have said so may be held.
   if (core.snapshot().under_way()) at->second = core.now() + moment;
@@ -202,11 +207,14 @@ bool awaits_topics(SessionCore& core, const std::string& id) {
 
 // For what may begin a transaction without a word of its topics.
 Task<Turn> wait_for_turn_and_topics(SessionCore& core, const Request& request, std::string id, bool begins) {
-  constexpr Millis look_again = 100;
+  constexpr Millis look_again = 50;
   const std::vector<std::string> any;
   for (;;) {
     const Turn turn = co_await wait_for_turn(core, request, id, any, begins);
     if (turn != Turn::now || !begins || !awaits_topics(core, id)) co_return turn;
+    const std::uint64_t seen = core.snapshot().revision;
+    const bool begun = co_await has_begun(core, request, id);
+    if (begun && core.snapshot().revision == seen) co_return Turn::now;
     if (core.now() - request.arrived_at >= core.options().limits.hold_ms) co_return Turn::later;
     SessionCore::Changed changed(core, core.now() + look_again);
     co_await changed;

@@ -61,7 +61,7 @@ struct WorkerState {
   KnownEnds known_ends;
   // Transactional ids that clients of this worker have used, and when: what a cluster too old to list them cannot tell.
   SeenIds transactional_ids;
-  SeenIds topics_awaited_until;  // by id that was seen to commit offsets first
+  SeenIds topics_awaited_until;  // of ids that commit offsets first, by id and number of flips
   Couplings couplings;           // what their transactions bind together
   // Commits and reads of offsets that were forwarded and not answered, by group; none where there are none.
   std::map<std::string, std::int64_t> commits_in_flight;

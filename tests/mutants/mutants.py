@@ -534,7 +534,7 @@ MUTANTS = [
         "end_not_repeated",
         "an answer to EndTxn that was lost before the move is given again",
         TRANSACTIONS,
-        "if (!binding || asked.producer_id != binding->alias.id || !ended_so(*binding, asked.committed)) return false;",
+        "if (!binding || version < first_that_renames || !ended_so(*binding, asked.committed)) return false;",
         "return false;",
         "error surfaced",
         seeds=(1, 600),

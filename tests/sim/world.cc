@@ -38,7 +38,7 @@ class World {
     make_topics();
     if (!direct_) start_proxy();
     make_clients();
-    if (plan_.transactions || direct_) transactional_clients_.start(ids_may_move_alone());
+    if (plan_.transactions || direct_) transactional_clients_.start(two_routes());
     if (!direct_) operate();
     if (plan_.fault_pause > 0) fault();
     run_until(plan_.duration, [] { return false; });
@@ -197,10 +197,10 @@ class World {
     });
   }
 
-  // An id leaves only a cluster that can describe it.
-  bool ids_may_move_alone() {
+  // With them ids move by themselves, and an id leaves only a cluster that can describe it.
+  bool two_routes() {
     const auto describes = [](ClusterNet& net) { return net.cluster.options().release != KafkaRelease::v2_8; };
-    return plan_.two_routes && !direct_ && describes(source_) && describes(target_);
+    return plan_.two_routes && !direct_ && (!plan_.transactions || (describes(source_) && describes(target_)));
   }
 
   // A gate refuses to flip what transactional ids write to; where it cannot know of them it does not.
@@ -211,7 +211,7 @@ class World {
   void flip() {
     if (!proxy_ || dying_ || !proxy_->controller().ready() || flip_running_) return;
     if (plan_.transactions && !flips_carry_transactions && !may_flip_with_transactions()) return;
-    if (plan_.two_routes && proxy_->controller().snapshot()->routes.size() < 2) return define_routes();
+    if (two_routes() && proxy_->controller().snapshot()->routes.size() < 2) return define_routes();
     const Place& place = random_.pick(places_);
     const std::string route = route_of(place);
     const Side home = checks_.home_of(place.topic);
@@ -219,7 +219,7 @@ class World {
     flip_running_ = true;
     log("flip of " + route + " to " + std::string(proxy::to_string(to)));
     proxy_->controller().flip(
-        route, to, {.dry_run = random_.one_in(12), .widen = plan_.two_routes && random_.one_in(8)},
+        route, to, {.dry_run = random_.one_in(12), .widen = two_routes() && random_.one_in(8)},
         [this](const proxy::FlipReport& report) {
           flip_running_ = false;
           log("flip " + report.direction + ": " + report.result + " " + report.error);

@@ -75,6 +75,8 @@ TEST(Bindings, OfTwoTheLaterMoveHolds) {
 TEST(Bindings, StandInTheControlTopicAndInItsSnapshots) {
   Bindings moved = moved_once();
   moved.groups["billing"] = {target, 3};
+  moved.ids["orders"].sequences = {{{"a", 0}, 7}, {{"a", 2}, 0}, {{"b", 1}, 0x7fffffff}};
+  moved.ids["invoices"] = {target, 4, {4001, 5}, {10, 0}, LastEnd::aborted, {4002, 1}, {}};
   ControlLog log;
   Offset at = 0;
   const auto write = [&log, &at](const Bytes& record) { log.fold(at++, record); };

@@ -11,11 +11,27 @@ using namespace protocol;
 
 constexpr Cluster source = Cluster::source, target = Cluster::target;
 
+// As its client does, at whichever broker coordinates it.
+ProducerName initialise(ControllerWorld& world, const std::string& id) {
+  constexpr Version version = 4;
+  InitProducerIdRequest request;
+  request.transactional_id = id;
+  request.transaction_timeout_ms = 60'000;
+  const Bytes body = encode(request, version);
+  for (const NodeId node : world.cluster(source).brokers()) {
+    const auto bytes = world.clients[0].ask_raw(node, ApiKey::InitProducerId, version, body);
+    const auto answer = decode<InitProducerIdResponse>(bytes.value(), version);
+    if (answer && answer->error_code == 0) return {answer->producer_id, answer->producer_epoch};
+  }
+  ADD_FAILURE() << "no coordinator";
+  return {};
+}
+
 // "shop" is known on the source, where it has written six records to orders-0.
 struct IdMoves : testing::Test {
   void SetUp() override {
     for (const Cluster c : both_clusters) world.cluster(c).create_topic("orders", 1);
-    real = initialise();
+    real = initialise(world, "shop");
     world.instead = [this](Cluster c, NodeId, ApiKey api, Version version, BytesView) -> std::optional<Bytes> {
       if (c == source && api == ApiKey::DescribeTransactions) ++asked;
       if (c != source || api != ApiKey::DescribeProducers) return std::nullopt;
@@ -29,21 +45,6 @@ struct IdMoves : testing::Test {
     };
     world.start("p1");
     world.run(3'000);
-  }
-  // As its client does, at whichever broker coordinates it.
-  ProducerName initialise() {
-    constexpr Version version = 4;
-    InitProducerIdRequest request;
-    request.transactional_id = "shop";
-    request.transaction_timeout_ms = 60'000;
-    const Bytes body = encode(request, version);
-    for (const NodeId node : world.cluster(source).brokers()) {
-      const auto bytes = world.clients[0].ask_raw(node, ApiKey::InitProducerId, version, body);
-      const auto answer = decode<InitProducerIdResponse>(bytes.value(), version);
-      if (answer && answer->error_code == 0) return {answer->producer_id, answer->producer_epoch};
-    }
-    ADD_FAILURE() << "no coordinator";
-    return {};
   }
   void want(Cluster to) {
     world.controller->on_want_binding({Bound::transactional_id, "shop", to}, world.now);
@@ -109,6 +110,23 @@ TEST_F(IdMoves, StayWhileALeaderDoesNotDescribeItsProducers) {
   mute = false;
   want(target);
   EXPECT_EQ(binding().home, target);
+}
+
+// The first of all, between the look that found none and the fence.
+TEST(IdsOfAFlip, AreThoseThatAreThereUnderTheFence) {
+  ControllerWorld world;
+  for (const Cluster c : both_clusters) world.cluster(c).create_topic("orders", 1);
+  world.start("p1");
+  world.run(3'000);
+  ProducerName name;
+  world.on_step = [&world, &name](std::string_view step) {
+    if (step == "fence" && name.id < 0) name = initialise(world, "late");
+  };
+  ASSERT_EQ(world.flip(target)->result, "done");
+  const TransactionalBinding* binding = world.controller->snapshot()->bindings->find("late");
+  ASSERT_TRUE(binding);
+  EXPECT_EQ(binding->home, target);
+  EXPECT_EQ(binding->alias, name);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Ends of transactions, and commits inside them, as scripts: a client, brokers and flips.
+#include "proxy/producer_id.h"
 #include "tests/unit/handler_script.h"
 
 namespace crossover::test {
@@ -77,6 +78,25 @@ TEST_F(TransactionsScript, WhatWouldBeginOneWaitsForABrake) {
   EXPECT_FALSE(at_broker(target));
   session->on_snapshot(moved(RoutePhase::open, 2), now);
   EXPECT_EQ(at_coordinator(target).header.api, ApiKey::AddPartitionsToTxn);
+}
+
+// It had been on the target before, as 7; its transaction there was ended and renamed it, and the client did not hear
+// of that before it moved away and back.
+TEST_F(TransactionsScript, AnEndThatRenamedElsewhereIsKnownWhenItIsRepeated) {
+  const auto snapshot = moved(RoutePhase::open, 1);
+  auto bindings = std::make_shared<proxy::Bindings>(*snapshot->bindings);
+  const ProducerId known_as = proxy::virtual_producer_id(target, 7);
+  bindings->ids["shop"].before_end = {known_as, 3};
+  bindings->ids["shop"].ended = proxy::LastEnd::committed;
+  snapshot->bindings = bindings;
+  begin(snapshot);
+  constexpr Version renames = 5;
+  ask(ApiKey::EndTxn, renames, EndTxnRequest{"shop", known_as, 3, true});
+  const auto told = next_answer<EndTxnResponse>(ApiKey::EndTxn, renames).value();
+  EXPECT_EQ(told.error_code, 0);
+  EXPECT_EQ(told.producer_id, 4000);
+  EXPECT_EQ(told.producer_epoch, 5);
+  EXPECT_FALSE(at_broker(target)) << "its coordinator would fence that name";
 }
 
 // Its home may be another one when it goes on.
