@@ -33,8 +33,8 @@ struct TransactionalBinding {
   ProducerName alias;           // how clients knew it when it moved; -1: it was not known before
   ProducerName real;            // what it is on its home since
   LastEnd ended = LastEnd::none;
-  ProducerName
-      before_end;  // how a client that has not heard of that end's renaming may know it; -1: as its alias, less 1
+  // How a client may know it that has not heard of the renaming by that end; -1: by its alias with the epoch before.
+  ProducerName before_end;
   // Under its alias: the last sequence that a client had used on partitions of which no boundary since says more.
   std::map<std::pair<std::string, PartitionIndex>, std::int32_t> sequences;
   bool operator==(const TransactionalBinding&) const = default;

@@ -21,14 +21,14 @@ constexpr std::int32_t debug_replica = -2;  // ListOffsets: the log end, beyond 
 constexpr std::int32_t consumer_replica = -1;
 constexpr std::int64_t latest = -1;
 constexpr Millis release_ms = 2'000;
+constexpr Millis look_again_ms = 20;
+constexpr Millis others_ms = 12'000;  // a predecessor is taken for gone sooner, also by a busy machine
+
 std::string still_open_error(const std::vector<OpenTransaction>& open) {
   return "transactions did not end in time: " + owners_of(open) +
          "; nothing was changed. Let them end, or have them aborted, which fences their owners (?abort_open=true, or "
          "POST /v1/transactions/ID/abort), and try again";
 }
-
-constexpr Millis look_again_ms = 20;
-constexpr Millis others_ms = 12'000;  // a predecessor is taken for gone sooner, also by a busy machine
 
 }  // namespace
 

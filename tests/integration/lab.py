@@ -94,6 +94,12 @@ class Lab:
             process.wait_until(f"{name} through the proxy", lambda: native.visible(self.bootstrap, name), 30)
         return name
 
+    def route_each(self, topics):
+        """Each topic a route of its own, of its name."""
+        for topic in topics:
+            code, answer = self.proxy.call("PUT", f"/v1/routes/{topic}", {"topics": [topic]})
+            assert code == 200, answer
+
     def bring_home(self, cluster, limit=60):
         """Flips until the default route's home is that cluster: where a scenario wants to begin."""
         if self.proxy.home() != cluster:

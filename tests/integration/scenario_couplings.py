@@ -63,9 +63,7 @@ def scenario_widened(lab, settings):
     """A transaction over the topics of two routes keeps either from flipping alone; widened, both go."""
     lab.bring_home("source")
     topics = [lab.topic("coupled", partitions=1) for _ in range(2)]
-    for topic in topics:
-        code, answer = lab.proxy.call("PUT", f"/v1/routes/{topic}", {"topics": [topic]})
-        assert code == 200, answer
+    lab.route_each(topics)
     one, two = topics
     producer = _producer(lab, f"shop-{one}")
     _transaction(producer, topics, b"coupled:0:0|")

@@ -48,9 +48,7 @@ def scenario_between_routes(lab, settings):
     transactions, by itself and with flips, and its client, which goes on with its sequences, notices nothing."""
     lab.bring_home("source")
     topics = [lab.topic("between", partitions=1) for _ in range(2)]
-    for topic in topics:
-        code, answer = lab.proxy.call("PUT", f"/v1/routes/{topic}", {"topics": [topic]})
-        assert code == 200, answer
+    lab.route_each(topics)
     one, two = topics
     producer = _producer(lab, f"between-{one}")
     expected = {one: [], two: []}

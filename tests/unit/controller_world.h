@@ -30,7 +30,7 @@ struct ControllerWorld : ControllerIo {
   // A process: reads both control topics from their beginning.
   void start(const std::string& proxy_id) {
     controller.reset();
-    todo.clear();
+    effects.clear();
     options.proxy_id = proxy_id;
     controller = std::make_unique<Controller>(*this, options, 1);
     controller->start(now);
@@ -122,19 +122,19 @@ struct ControllerWorld : ControllerIo {
 
   // --- ControllerIo: effects wait until the controller has returned ---
   void publish(std::shared_ptr<const Snapshot> snapshot) override {
-    todo.push_back([this, revision = snapshot->revision] {
+    effects.push_back([this, revision = snapshot->revision] {
       if (!worker_hangs) report(revision);
     });
   }
   void request(CallId id, Cluster c, NodeId node, ApiKey api, Version version, Bytes body, Millis) override {
-    todo.push_back([this, id, c, node, api, version, body = std::move(body)] {
+    effects.push_back([this, id, c, node, api, version, body = std::move(body)] {
       ++now;  // an answer takes its time, or what is asked again and again would be asked for ever
       controller->on_reply(id, ask(c, node, api, version, body), now);
     });
   }
   void append_control(CallId id, Cluster c, Bytes record) override {
     if (drop_appends) return;
-    todo.push_back([this, id, c, record = std::move(record)]() mutable {
+    effects.push_back([this, id, c, record = std::move(record)]() mutable {
       write(c, std::move(record));
       controller->on_append_result(id, true, now);
     });
@@ -188,15 +188,15 @@ struct ControllerWorld : ControllerIo {
   void settle() {
     if (settling) return;
     settling = true;
-    while (!todo.empty()) {
-      const auto effect = std::move(todo.front());
-      todo.pop_front();
+    while (!effects.empty()) {
+      const auto effect = std::move(effects.front());
+      effects.pop_front();
       effect();
     }
     settling = false;
   }
 
-  std::deque<std::function<void()>> todo;
+  std::deque<std::function<void()>> effects;
   bool settling = false;
 };
 
