@@ -61,7 +61,7 @@ void ProducerStates::record(const BatchHeader& stored, std::int64_t now_ms) {
   entry.batches.push_back({stored.base_sequence, stored.last_sequence(), stored.base_offset, stored.last_offset()});
   if (entry.batches.size() > batches_remembered) entry.batches.pop_front();
   if (!stored.is_transactional()) return;
-  if (!entry.txn_start) entry.txn_start = stored.base_offset;
+  if (!entry.txn_start) open_.insert(entry.txn_start.emplace(stored.base_offset));
   unverified_.erase(stored.producer_id);
 }
 
@@ -80,6 +80,7 @@ void ProducerStates::record_marker(const StoredBatch& marker, std::int64_t now_m
   const TransactionRange range{header.producer_id, *entry.txn_start, header.base_offset};
   completed_.push_back(range);
   if (!end->committed) aborted_.push_back(range);
+  open_.erase(range.first);
   entry.txn_start.reset();
 }
 
@@ -127,9 +128,7 @@ bool ProducerStates::has_open_transaction(ProducerId id, ProducerEpoch epoch) co
 std::optional<Offset> ProducerStates::first_unstable(Offset high_watermark) const {
   std::optional<Offset> first;
   const auto note = [&first](Offset offset) { first = std::min(first.value_or(offset), offset); };
-  for (const auto& [id, entry] : entries_) {
-    if (entry.txn_start) note(*entry.txn_start);
-  }
+  if (!open_.empty()) note(*open_.begin());
   // Markers rise, and the watermark never falls far: only the last few can lie behind it.
   for (auto at = completed_.rbegin(); at != completed_.rend() && at->last >= high_watermark; ++at) note(at->first);
   return first;

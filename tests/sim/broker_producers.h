@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "protocol/error_code.h"
@@ -64,6 +65,7 @@ class ProducerStates {
     std::int32_t lowest_sequence;
   };
   std::map<ProducerId, ProducerEntry> entries_;
+  std::set<Offset> open_;  // where their open transactions begin
   std::map<ProducerId, Unverified> unverified_;
   std::vector<TransactionRange> aborted_;    // by marker
   std::vector<TransactionRange> completed_;  // also the committed ones

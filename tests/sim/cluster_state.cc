@@ -75,15 +75,21 @@ void ClusterState::park(Pending pending) {
   parked.emplace(next_parked++, std::move(pending));
 }
 
+void ClusterState::attempt_parked() {
+  advance_markers(*this);
+  for (auto at = parked.begin(); at != parked.end();) {
+    bool gone = !connections.contains(at->second.ticket.connection);
+    at = gone || at->second.attempt(false) ? parked.erase(at) : std::next(at);
+  }
+}
+
 void ClusterState::settle() {
   if (settling) return;
   settling = true;
   while (!runnable.empty() || changes != changes_seen) {
-    changes_seen = changes;
-    advance_markers(*this);
-    for (auto at = parked.begin(); at != parked.end();) {
-      bool gone = !connections.contains(at->second.ticket.connection);
-      at = gone || at->second.attempt(false) ? parked.erase(at) : std::next(at);
+    if (changes != changes_seen) {
+      changes_seen = changes;
+      attempt_parked();
     }
     if (runnable.empty()) continue;
     ConnectionId next = runnable.front();

@@ -135,6 +135,7 @@ struct ClusterState {
   void park(Pending);
   // Serves waiting requests and retries parked ones until nothing moves.
   void settle();
+  void attempt_parked();
   // Something that a parked request may wait for has happened.
   void changed() { ++changes; }
 

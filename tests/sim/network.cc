@@ -178,7 +178,8 @@ void ClusterNet::pump() {
   const Micros due = events_.now() + std::max<std::int64_t>(*deadline - events_.now_ms(), 0) * one_ms;
   if (tick_due_ >= events_.now() && tick_due_ <= due) return;
   tick_due_ = due;
-  events_.at(due, [this] {
+  events_.at(due, [this, due] {
+    if (tick_due_ != due) return;  // an earlier one took its place
     cluster.tick(events_.now_ms());
     tick_due_ = -1;
     pump();
