@@ -288,7 +288,7 @@ Task<bool> Controller::Impl::hold_those_that_move(Flip& flip, Millis deadline) {
   for (const auto& [id, is] : flip.ids) {
     if (flip.held.insert(id).second) fresh.insert(id);
   }
-  if (fresh.empty() && !any_in_flight(flip.held)) co_return true;
+  if (fresh.empty()) co_return !any_in_flight(flip.held);
   // Those whose transaction is open go on, so that there may be no instant without any: it is looked at once more.
   co_await hold_ids(fresh, RoutePhase::braking, std::min(deadline, now_ + look_again_ms));
   co_return false;

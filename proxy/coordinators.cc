@@ -21,21 +21,27 @@ AtCoordinator state_from(const std::string& state) {
   return state.starts_with("Prepare") ? AtCoordinator::ending : AtCoordinator::nothing_open;
 }
 
-// What the coordinator of that transactional id says of its transaction.
-Task<AtCoordinator> transaction_of(SessionCore& core, const Request& origin, std::string id) {
+struct Described {
+  AtCoordinator state = AtCoordinator::unknown;
+  ProducerName name;  // of the latest instance
+};
+
+// What the coordinator of that transactional id says of it.
+Task<Described> described(SessionCore& core, const Request& origin, std::string id) {
   const Cluster home = core.snapshot().bindings->home_of(id);
   const auto version = version_for(core.snapshot(), home, ApiKey::DescribeTransactions, {0, 0});
-  if (!version) co_return AtCoordinator::nothing_open;
+  if (!version) co_return Described{AtCoordinator::nothing_open};
   DescribeTransactionsRequest question;
   question.transactional_ids.push_back(id);
   const auto answer = co_await ask_coordinator<DescribeTransactionsResponse>(
       core, origin, home, CoordinatorKind::transaction, id, question, *version);
-  if (!answer || answer->transaction_states.size() != 1) co_return AtCoordinator::unknown;
+  if (!answer || answer->transaction_states.size() != 1) co_return Described{};
   const auto& row = answer->transaction_states[0];
   note_coordinator_error(core, home, CoordinatorKind::transaction, id, row.error_code);
   if (row.error_code == static_cast<std::int16_t>(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND))
-    co_return AtCoordinator::nothing_open;
-  co_return row.error_code == 0 ? state_from(row.transaction_state) : AtCoordinator::unknown;
+    co_return Described{AtCoordinator::nothing_open};
+  if (row.error_code != 0) co_return Described{};
+  co_return Described{state_from(row.transaction_state), {row.producer_id, row.producer_epoch}};
 }
 
 // Whose coordinator a client takes the broker for that it sends this to.
@@ -127,7 +133,7 @@ Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string t
     const bool fenced = in(RoutePhase::fenced);
     if (!fenced && !(begins && in(RoutePhase::braking))) co_return Turn::now;
     if (!fenced) {
-      const AtCoordinator state = co_await transaction_of(core, origin, transactional_id);
+      const auto [state, name] = co_await described(core, origin, transactional_id);
       if (in(RoutePhase::fenced)) continue;
       if (state == AtCoordinator::ongoing || state == AtCoordinator::ending) co_return Turn::now;
     }
@@ -138,24 +144,33 @@ Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string t
 }
 
 Task<bool> has_begun(SessionCore& core, const Request& origin, std::string transactional_id) {
-  const AtCoordinator state = co_await transaction_of(core, origin, transactional_id);
-  co_return state == AtCoordinator::ongoing;
+  const Described now = co_await described(core, origin, transactional_id);
+  co_return now.state == AtCoordinator::ongoing;
 }
 
-Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to) {
+Task<bool> is_replaced(SessionCore& core, const Request& origin, std::string transactional_id, ProducerName known_as) {
+  if (!core.snapshot().bindings->to_real(transactional_id, known_as)) co_return true;
+  const Described now = co_await described(core, origin, transactional_id);
+  const auto real = core.snapshot().bindings->to_real(transactional_id, known_as);
+  co_return !real || (now.name.id >= 0 && (now.name.id != real->id || now.name.epoch > real->epoch));
+}
+
+Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to,
+                      std::function<bool()> still_wanted) {
   constexpr Millis until_ended = 20, until_asked_again = 1'000;
   const Millis deadline = core.now() + core.options().limits.hold_ms;
   const auto there = [&core, &transactional_id, to] {
     return core.snapshot().bindings->home_of(transactional_id) == to;
   };
-  while (!there()) {
-    const AtCoordinator state = co_await transaction_of(core, origin, transactional_id);
+  while (!there() && still_wanted()) {
+    const auto [state, name] = co_await described(core, origin, transactional_id);
+    if (there() || !still_wanted()) break;
     if (state == AtCoordinator::ongoing) co_return Turn::never;
     if (core.now() >= deadline) co_return Turn::later;
     const bool ending = state == AtCoordinator::ending;
     if (!ending) core.io().want_binding({Bound::transactional_id, transactional_id, to});
     const Millis again = std::min(deadline, core.now() + (ending ? until_ended : until_asked_again));
-    while (!there() && core.now() < again) {
+    while (!there() && still_wanted() && core.now() < again) {
       SessionCore::Changed changed(core, again);
       co_await changed;
     }

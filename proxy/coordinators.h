@@ -1,6 +1,7 @@
 // Asking the coordinator of a group or of a transactional id, on whichever cluster it is.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "protocol/messages.h"
@@ -49,8 +50,12 @@ Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string t
                          std::vector<std::string> topics, bool begins);
 // Whether its coordinator has a transaction of that id open.
 Task<bool> has_begun(SessionCore& core, const Request& origin, std::string transactional_id);
-// Waits until that transactional id is at home there, moving it where it is not.
-Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to);
+// Whether a later instance has taken the place of the one that goes by that name.
+Task<bool> is_replaced(SessionCore& core, const Request& origin, std::string transactional_id, ProducerName known_as);
+// Waits until that transactional id is at home there, moving it where it is not, or until that is not wanted any more:
+// a flip may change what is.
+Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to,
+                      std::function<bool()> still_wanted);
 // The same for a group's offsets, and while they are moving.
 Task<Turn> bring_offsets(SessionCore& core, const Request& origin, std::string group, Cluster to);
 Task<bool> wait_for_offsets(SessionCore& core, const Request& origin, std::string group);

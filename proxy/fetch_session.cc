@@ -56,6 +56,16 @@ bool still_served(const SessionCore& core, FetchSession& session) {
   return true;
 }
 
+bool awaits_boundary(const Snapshot& snapshot, const FetchSession& session) {
+  if (!snapshot.under_way()) return false;
+  for (const auto& [name, topic] : session.topics) {
+    for (const auto& [index, segment] : topic.partitions) {
+      if (snapshot.awaits_boundary(name, index, segment.generation)) return true;
+    }
+  }
+  return false;
+}
+
 namespace {
 
 bool add_rows(SessionCore& core, const FetchRequest::FetchTopic& asked, const TopicView& topic, FetchSession& session,

@@ -40,6 +40,9 @@ struct FetchSession {
 // Whether its broker still serves all of it.
 bool still_served(const SessionCore& core, FetchSession& session);
 
+// Whether a flip is deciding where any of its segments ends.
+bool awaits_boundary(const Snapshot& snapshot, const FetchSession& session);
+
 // Adds to the session what an incremental request adds, and gives what its broker is to be asked; nullopt when the
 // session cannot be gone on with.
 std::optional<protocol::FetchRequest> session_request(SessionCore& core, const Request& request,

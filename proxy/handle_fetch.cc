@@ -460,6 +460,18 @@ Task<> take_answer(Run& run, Sent& call, CallState& answered, const Round& round
   }
 }
 
+Task<> await_boundaries(Run& run, Destination to) {
+  const auto awaits = [&run, to](const Want& want) {
+    if (want.answer || !want.asked || want.to != to || !want.open) return false;
+    const PartitionIndex index = run.asked.topics[want.topic].partitions[want.partition].partition;
+    return run.core.snapshot().awaits_boundary(want.name, index, want.generation);
+  };
+  while (std::any_of(run.wants.begin(), run.wants.end(), awaits)) {
+    SessionCore::Changed changed(run.core, never);
+    co_await changed;
+  }
+}
+
 // The client asks again, and is not told of an error which would make it look for another leader in vain.
 void answer_late(Run& run, Destination to) {
   for (Want& want : run.wants) {
@@ -489,6 +501,7 @@ Task<> await_round(Run& run, std::list<Sent>& calls, const Round& round) {
     }
     CallState& answered = co_await call.call;
     if (answered.status == CallStatus::answered) {
+      co_await await_boundaries(run, call.to);
       co_await take_answer(run, call, answered, round);
       if (run.request.done) co_return;
     } else if (answered.status == CallStatus::late) {

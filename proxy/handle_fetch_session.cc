@@ -132,6 +132,10 @@ Task<> handle_session_fetch(SessionCore& core, Request& request, const FetchRequ
     if (!resolved && !still_served(core, *session)) co_return refuse(core, request);
   }
   CallState& answered = co_await call;
+  while (awaits_boundary(core.snapshot(), *session)) {
+    SessionCore::Changed changed(core, never);
+    co_await changed;
+  }
   const auto answer = answered.status == CallStatus::answered
                           ? decode<FetchResponse>(answered.body(), request.version())
                           : std::nullopt;

@@ -56,31 +56,15 @@ Task<RealOffset> virtual_earliest(SessionCore& core, const Request& request, Pla
   co_return failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
 }
 
-// The log as it is now, unless that segment is another one there: the topic was made anew.
-std::optional<VirtualLog> log_now(const SessionCore& core, const Place& place, std::size_t at, const Segment& before) {
-  const PartitionView* view = core.snapshot().partition(place.topic, place.partition);
-  if (!view || view->log.segments().size() <= at) return std::nullopt;
-  return view->log.segments()[at].generation == before.generation ? std::optional(view->log) : std::nullopt;
-}
-
 Task<RealOffset> virtual_latest(SessionCore& core, const Request& request, Place place, VirtualLog log,
                                 std::int64_t which) {
-  constexpr std::int64_t latest = -1;
-  const std::size_t at = log.segments().size() - 1;
   const Segment open = log.open_segment();
   RealOffset real =
       co_await list_real_offset(core, request, place.topic, place.partition, open.cluster, which, place.isolation);
   if (real.error != 0) co_return real;
-  const std::optional<VirtualLog> now = log_now(core, place, at, open);
   // -1: there is none, of those in remote storage say.
-  if (real.offset >= 0) {
-    real.offset = std::max(real.offset, open.real_base);
-    // A flip closed it meanwhile: what its cluster holds beyond is not shown.
-    if (now && !now->segments()[at].open()) real.offset = std::min(real.offset, now->segments()[at].real_end());
-    if (now && which == latest)
-      note_shown_end(core, place.topic, place.partition, place.isolation, open.to_virtual(real.offset));
-  }
-  co_return in_virtual(now.value_or(log), at, real);
+  if (real.offset >= 0) real.offset = std::max(real.offset, open.real_base);
+  co_return in_virtual(log, log.segments().size() - 1, real);
 }
 
 // The batch headers of a segment from its start on: needed only where the cluster's own answer lies before the segment,
@@ -179,6 +163,27 @@ Task<RealOffset> list_virtual(SessionCore& core, const Request& request, Place p
   co_return co_await virtual_latest(core, request, place, log, timestamp);
 }
 
+// Asked again when a flip closed the open segment meanwhile: what its cluster said may lie behind the end.
+Task<RealOffset> list_settled(SessionCore& core, const Request& request, Place place, std::int64_t timestamp) {
+  constexpr std::int64_t latest = -1;
+  for (;;) {
+    const PartitionView* view = core.snapshot().partition(place.topic, place.partition);
+    if (!view) co_return failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    const VirtualLog log = view->log;
+    const std::int32_t generation = log.open_segment().generation;
+    const RealOffset found = co_await list_virtual(core, request, place, log, timestamp);
+    while (core.snapshot().awaits_boundary(place.topic, place.partition, generation)) {
+      SessionCore::Changed changed(core, never);
+      co_await changed;
+    }
+    view = core.snapshot().partition(place.topic, place.partition);
+    if (view && view->log.open_segment().generation != generation) continue;
+    if (view && timestamp == latest && found.error == 0 && found.offset >= 0)
+      note_shown_end(core, place.topic, place.partition, place.isolation, found.offset);
+    co_return found;
+  }
+}
+
 // True when every partition asked for is one identity segment led by one broker: then the answer holds as it is.
 std::optional<std::pair<Cluster, NodeId>> plain_destination(
     const SessionCore& core, const std::vector<std::pair<std::string, PartitionIndex>>& asked) {
@@ -192,6 +197,13 @@ std::optional<std::pair<Cluster, NodeId>> plain_destination(
     to = std::pair(home, node);
   }
   return to;
+}
+
+bool await_boundaries(const SessionCore& core, const std::vector<std::pair<std::string, PartitionIndex>>& asked) {
+  return std::any_of(asked.begin(), asked.end(), [&core](const auto& place) {
+    const PartitionView* view = core.snapshot().partition(place.first, place.second);
+    return view && core.snapshot().awaits_boundary(place.first, place.second, view->log.open_segment().generation);
+  });
 }
 
 // An answer that goes to the client as it came.
@@ -242,8 +254,14 @@ Task<> handle_list_offsets(SessionCore& core, Request& request) {
     CallState& answered = co_await call;
     if (answered.status == CallStatus::late) co_return reply_late(core, request, *asked);
     if (answered.status != CallStatus::answered) co_return core.close("broker connection lost");
-    note_plain(core, *asked, to->first, answered.body(), request.version());
-    co_return core.reply_with(request, answered);
+    while (await_boundaries(core, partitions)) {
+      SessionCore::Changed changed(core, never);
+      co_await changed;
+    }
+    if (plain_destination(core, partitions)) {
+      note_plain(core, *asked, to->first, answered.body(), request.version());
+      co_return core.reply_with(request, answered);
+    }
   }
   ListOffsetsResponse answer;
   for (const auto& topic : asked->topics) {
@@ -252,13 +270,8 @@ Task<> handle_list_offsets(SessionCore& core, Request& request) {
     for (const auto& p : topic.partitions) {
       auto& out = row.partitions.emplace_back();
       out.partition_index = p.partition_index;
-      const PartitionView* view = core.snapshot().partition(topic.name, p.partition_index);
-      RealOffset found = failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-      if (view) {
-        const Place place{topic.name, p.partition_index, asked->isolation_level};
-        const VirtualLog log = view->log;
-        found = co_await list_virtual(core, request, place, log, p.timestamp);
-      }
+      const Place place{topic.name, p.partition_index, asked->isolation_level};
+      const RealOffset found = co_await list_settled(core, request, place, p.timestamp);
       out.error_code = found.error;
       out.offset = found.offset;
       out.timestamp = found.timestamp;

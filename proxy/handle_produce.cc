@@ -720,6 +720,22 @@ Task<Turn> wait_for_transaction(SessionCore& core, const Request& request, const
   co_return turn;
 }
 
+// Its transaction is on the other cluster, unless that is an instance's that has taken the place of this one.
+Task<> refuse_other_home(SessionCore& core, Request& request, const ProduceRequest& asked) {
+  ErrorCode error = ErrorCode::INVALID_TXN_STATE;
+  for (const auto& topic : asked.topic_data) {
+    for (const auto& data : topic.partition_data) {
+      BatchHeader batch;
+      if (read_batch_header(data.records.value_or(BytesView()), batch) != BatchState::complete) continue;
+      const ProducerName known_as{batch.producer_id, batch.producer_epoch};
+      const bool replaced = co_await is_replaced(core, request, *asked.transactional_id, known_as);
+      if (replaced) error = ErrorCode::INVALID_PRODUCER_EPOCH;
+      co_return core.reply_error(request, error);
+    }
+  }
+  core.reply_error(request, error);
+}
+
 }  // namespace
 
 Task<> handle_produce(SessionCore& core, Request& request) {
@@ -745,7 +761,10 @@ Task<> handle_produce(SessionCore& core, Request& request) {
     if (!free) co_return refuse_held(core, request, *asked, items);
     if (asked->transactional_id) {
       const Turn turn = co_await wait_for_transaction(core, request, *asked);
-      if (turn == Turn::never) co_return core.reply_error(request, ErrorCode::INVALID_TXN_STATE);
+      if (turn == Turn::never) {
+        co_await refuse_other_home(core, request, *asked);
+        co_return;
+      }
       if (turn == Turn::later) co_return refuse_held(core, request, *asked, items);
     }
     seen = core.snapshot().revision;

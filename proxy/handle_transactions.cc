@@ -95,7 +95,10 @@ Task<> init_transactional(SessionCore& core, Request& request, InitProducerIdReq
     if (turn != Turn::now) co_return core.reply_error(request, ErrorCode::CONCURRENT_TRANSACTIONS);
     const Cluster begins_at = core.snapshot().routes[0].home;
     if (core.snapshot().bindings->find(id) || begins_at == Bindings::first_home) break;
-    turn = co_await bring_home(core, request, id, begins_at);
+    const std::function<bool()> still_wanted = [&core, begins_at] {
+      return core.snapshot().routes[0].home == begins_at;
+    };
+    turn = co_await bring_home(core, request, id, begins_at, still_wanted);
     if (turn == Turn::later) co_return core.reply_error(request, ErrorCode::CONCURRENT_TRANSACTIONS);
     if (turn == Turn::never) break;  // it goes on where its transaction is
   }
@@ -148,7 +151,10 @@ Task<Turn> may_add_topics(SessionCore& core, const Request& request, std::string
     const auto home = common_home(core.snapshot(), topics);
     if (!home) co_return Turn::never;
     if (core.snapshot().bindings->home_of(id) == *home) co_return Turn::now;
-    turn = co_await bring_home(core, request, id, *home);
+    const std::function<bool()> still_wanted = [&core, &topics, home] {
+      return common_home(core.snapshot(), topics) == home;
+    };
+    turn = co_await bring_home(core, request, id, *home, still_wanted);
     if (turn != Turn::now) co_return turn;
   }
 }
@@ -165,11 +171,15 @@ Task<> add_partitions(SessionCore& core, Request& request) {
   const std::string id = asked->v3_and_below_transactional_id;
   std::vector<std::string> topics;
   for (const auto& topic : asked->v3_and_below_topics) topics.push_back(topic.name);
+  const ProducerName known_as{asked->v3_and_below_producer_id, asked->v3_and_below_producer_epoch};
   const Turn turn = co_await may_add_topics(core, request, id, topics, true);
-  if (turn != Turn::now) co_return core.reply_error(request, error_of(turn));
+  if (turn == Turn::never) {
+    const bool replaced = co_await is_replaced(core, request, id, known_as);
+    co_return core.reply_error(request, replaced ? fenced(request) : error_of(turn));
+  }
+  if (turn == Turn::later) co_return core.reply_error(request, error_of(turn));
   const TransactionGuard in_flight(core, request, id);
-  const auto real =
-      core.snapshot().bindings->to_real(id, {asked->v3_and_below_producer_id, asked->v3_and_below_producer_epoch});
+  const auto real = core.snapshot().bindings->to_real(id, known_as);
   if (!real) co_return core.reply_error(request, fenced(request));
   asked->v3_and_below_producer_id = real->id;
   asked->v3_and_below_producer_epoch = real->epoch;

@@ -38,6 +38,13 @@ const PartitionView* Snapshot::partition(const std::string& name, PartitionIndex
   return &view->partitions[static_cast<std::size_t>(index)];
 }
 
+bool Snapshot::awaits_boundary(const std::string& name, PartitionIndex index, std::int32_t generation) const {
+  const PartitionView* view = partition(name, index);
+  if (!view) return false;
+  const RouteView& route = route_of(*topic(name));
+  return route.phase == RoutePhase::fenced && route.opened && view->log.open_segment().generation == generation;
+}
+
 bool Snapshot::under_way() const {
   return !moving_groups.empty() || !held_ids.empty() ||
          std::any_of(routes.begin(), routes.end(), [](const RouteView& r) { return r.phase != RoutePhase::open; });

@@ -122,6 +122,9 @@ struct Snapshot {
   DefinedRoute defined_route(std::size_t route) const { return {routes[route].name, definitions}; }
   // The segment whose leaders are announced: while held requests are still being sent on, the one before.
   std::size_t announced_segment(const TopicView& topic, const PartitionView& partition) const;
+  // Whether the end of that open segment is being decided: what its cluster says meanwhile of records and ends may lie
+  // behind it (a write whose connection was cut lands late), and is shown to nobody before the decision is known.
+  bool awaits_boundary(const std::string& topic, PartitionIndex, std::int32_t generation) const;
   // Whether the controller waits for what its workers have in flight.
   bool under_way() const;
   // Whether somebody may have to go on without that cluster's word.

@@ -52,6 +52,8 @@ class Disturbance:
                 assert time.monotonic() < deadline, f"{number} cuts, {self.flips} flips, refused: {dict(self.refused)}"
                 self._cut()
                 number += 1
+                if number % 25 == 0:
+                    print(f"     {number} cuts, {self.kills} brokers killed, {self.flips} flips", flush=True)
                 self._kill_or_start()
                 # Once there were enough cuts, what is still wanted are flips, and each cut may cost one.
                 time.sleep(self.random.uniform(0, 2 if number < self.cuts else 6))

@@ -203,14 +203,8 @@ class World {
     return plan_.two_routes && !direct_ && (!plan_.transactions || (describes(source_) && describes(target_)));
   }
 
-  // A gate refuses to flip what transactional ids write to; where it cannot know of them it does not.
-  bool may_flip_with_transactions() const {
-    return transactional_clients_.ids_are_known() && source_.cluster.options().release != KafkaRelease::v2_8;
-  }
-
   void flip() {
     if (!proxy_ || dying_ || !proxy_->controller().ready() || flip_running_) return;
-    if (plan_.transactions && !flips_carry_transactions && !may_flip_with_transactions()) return;
     if (two_routes() && proxy_->controller().snapshot()->routes.size() < 2) return define_routes();
     const Place& place = random_.pick(places_);
     const std::string route = route_of(place);

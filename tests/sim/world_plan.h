@@ -5,9 +5,6 @@
 
 namespace crossover::sim {
 
-// Whether the proxy carries transactions through flips; until then gates refuse such flips.
-inline constexpr bool flips_carry_transactions = true;
-
 // Some runs are calm, so that a failure there points at the flips themselves.
 struct Plan {
   Plan(Random& random, bool with_transactions) {

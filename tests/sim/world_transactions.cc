@@ -26,11 +26,6 @@ void TransactionalClients::start(bool topic_by_topic) {
   }
 }
 
-bool TransactionalClients::ids_are_known() const {
-  return std::all_of(ids_.begin(), ids_.end(),
-                     [this](const std::string& id) { return world_.checks.transactions().is_initialised(id, 1); });
-}
-
 std::vector<Place> TransactionalClients::some_places() {
   std::vector<Place> chosen;
   for (const Place& place : world_.places) {
@@ -46,7 +41,6 @@ std::vector<Place> TransactionalClients::places_of(const std::string& topic) con
 }
 
 void TransactionalClients::start_instance(const TransactionalOptions& options) {
-  ids_.insert(options.transactional_id);
   const std::string name = options.transactional_id + "." + std::to_string(options.instance);
   Client* client = add_(make_transactional(world_, name, options));
   if (world_.random.one_in(2)) replace_later(client, options);

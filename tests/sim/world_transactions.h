@@ -2,8 +2,6 @@
 // second instance.
 #pragma once
 
-#include <set>
-
 #include "tests/sim/clients.h"
 
 namespace crossover::sim {
@@ -17,8 +15,6 @@ class TransactionalClients {
 
   void start(bool topic_by_topic);
   const std::vector<std::string>& consumers() const { return consumers_; }
-  // Whether every transactional id has been given out.
-  bool ids_are_known() const;
 
  private:
   std::vector<Place> some_places();
@@ -30,7 +26,6 @@ class TransactionalClients {
   std::function<Client*(std::unique_ptr<Client>)> add_;
   std::function<bool()> quiet_;
   std::vector<std::string> consumers_;
-  std::set<std::string> ids_;
 };
 
 }  // namespace crossover::sim

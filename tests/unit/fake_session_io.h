@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <vector>
 
 #include "protocol/frame.h"
 #include "proxy/session.h"
@@ -18,6 +19,7 @@ struct FakeIo : SessionIo {
   protocol::FrameBuffer to_client{1 << 20};
   std::map<UpstreamId, Upstream> upstreams;
   bool client_closed = false;
+  std::vector<WantedBinding> bindings;
   Millis timer = -1;
 
   void send_to_client(Bytes data) override { to_client.append(data); }
@@ -32,7 +34,7 @@ struct FakeIo : SessionIo {
   void close_upstream(UpstreamId id) override { upstreams.at(id).closed = true; }
   void arm_timer(Millis at) override { timer = at; }
   void want_image(Cluster, Millis) override {}
-  void want_binding(const WantedBinding&) override {}
+  void want_binding(const WantedBinding& wanted) override { bindings.push_back(wanted); }
   void want_predecessors(std::uint64_t, Cluster, std::string_view, Millis) override {}
 };
 

@@ -408,5 +408,57 @@ TEST_F(FetchScript, ALongPollThatIsNotConcernedGoesOnWaiting) {
   EXPECT_EQ(next_answer()->responses[0].partitions[0].high_watermark, 100);
 }
 
+// A write whose connection was cut may land behind the boundary before this worker knows of it.
+TEST_F(FetchScript, WhatTheOldHomeSaysUnderAFenceWaitsForTheBoundary) {
+  begin(world(on_source(), on_source()));
+  ask(fetch_of(0, -1, {{0, 99}}));
+  const auto sent = at_broker(source);
+  ASSERT_TRUE(sent);
+  flip_to(world(on_source(), on_source(), RoutePhase::fenced));
+  Bytes batches = build_batch({{10, "k", "last"}}), straggler = build_batch({{10, "k", "straggler"}});
+  patch_base_offset(batches.data(), 99);
+  patch_base_offset(straggler.data(), 100);
+  batches += straggler;
+  answer(*sent, answer_of(0, repeated(0x91), {{0, 101, 0, batches}}));
+  EXPECT_FALSE(next_answer());
+  flip_to(world(on_target(), on_target(), RoutePhase::releasing));
+  const auto got = next_answer();
+  ASSERT_TRUE(got);
+  const auto& row = got->responses[0].partitions[0];
+  EXPECT_EQ(row.high_watermark, 100);
+  BatchCursor cursor{*row.records};
+  ASSERT_TRUE(cursor.load());
+  EXPECT_EQ(cursor.header.base_offset, 99);
+  cursor.advance();
+  EXPECT_FALSE(cursor.load());
+}
+
+TEST_F(FetchScript, WhatWaitedForAFlipThatIsAbandonedIsGivenAsItCame) {
+  begin(world(on_source(), on_source()));
+  ask(fetch_of(0, -1, {{0, 99}}));
+  const auto sent = at_broker(source);
+  ASSERT_TRUE(sent);
+  flip_to(world(on_source(), on_source(), RoutePhase::fenced));
+  answer(*sent, answer_of(0, repeated(0x91), {{0, 101}}));
+  EXPECT_FALSE(next_answer());
+  flip_to(world(on_source(), on_source()));
+  const auto got = next_answer();
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->responses[0].partitions[0].high_watermark, 101);
+}
+
+TEST_F(FetchScript, UnderAFenceASessionWaitsAsWell) {
+  begin(world(on_source(), on_source()));
+  open_session(source, 50);
+  ask(fetch_of(broker_session, 1, {}));
+  const auto sent = at_broker(source);
+  ASSERT_TRUE(sent);
+  flip_to(world(on_source(), on_source(), RoutePhase::fenced));
+  answer(*sent, answer_of(broker_session, repeated(0x91), {{0, 101}}));
+  EXPECT_FALSE(next_answer());
+  flip_to(world(on_target(), on_target()));
+  expect_not_found();
+}
+
 }  // namespace
 }  // namespace crossover::test

@@ -24,10 +24,13 @@ struct OffsetsScript : HandlerScript {
     ask(ApiKey::ListOffsets, version, request);
     return at_broker(target).value();
   }
-  Offset listed(Version version, const Reached& sent, Offset said) {
+  void say(const Reached& sent, Offset said) {
     ListOffsetsResponse response;
     response.topics.emplace_back().partitions.emplace_back().offset = said;
     answer(sent, response);
+  }
+  Offset listed(Version version, const Reached& sent, Offset said) {
+    say(sent, said);
     const auto got = next_answer<ListOffsetsResponse>(ApiKey::ListOffsets, version);
     return got.value().topics.at(0).partitions.at(0).offset;
   }
@@ -84,7 +87,49 @@ TEST_F(OffsetsScript, WhatLiesBeyondASegmentThatWasClosedMeanwhileIsNotListed) {
   const Reached sent = list(7, log_end);
   const auto rolled_back = on_target().flipped(50, 2, source, 120, 6);
   session->on_snapshot(world(rolled_back, rolled_back), now);
-  EXPECT_EQ(listed(7, sent, 53), 110) << "the segment ended at 50";
+  say(sent, 53);
+  EXPECT_FALSE(next_answer<ListOffsetsResponse>(ApiKey::ListOffsets, 7)) << "the segment ended at 50";
+  const auto again = at_broker(source);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(listed(7, *again, 122), 112);
+}
+
+std::shared_ptr<proxy::Snapshot> fenced(const std::shared_ptr<proxy::Snapshot>& snapshot) {
+  snapshot->routes[0].phase = proxy::RoutePhase::fenced;
+  return snapshot;
+}
+
+TEST_F(OffsetsScript, AnEndThatIsToldUnderAFenceWaitsForTheBoundary) {
+  begin(world(on_target(), on_target()));
+  const Reached sent = list(7, log_end);
+  session->on_snapshot(fenced(world(on_target(), on_target())), now);
+  say(sent, 53);
+  EXPECT_FALSE(next_answer<ListOffsetsResponse>(ApiKey::ListOffsets, 7));
+  const auto rolled_back = on_target().flipped(50, 2, source, 120, 6);
+  session->on_snapshot(world(rolled_back, rolled_back), now);
+  const auto again = at_broker(source);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(listed(7, *again, 120), 110);
+}
+
+TEST_F(OffsetsScript, SoDoesOneOfBeforeTheFirstFlip) {
+  begin(world(on_source(), on_source()));
+  ListOffsetsRequest request;
+  request.replica_id = -1;
+  request.topics.emplace_back().name = "orders";
+  request.topics[0].partitions.emplace_back().timestamp = log_end;
+  ask(ApiKey::ListOffsets, 7, request);
+  const Reached sent = at_broker(source).value();
+  session->on_snapshot(fenced(world(on_source(), on_source())), now);
+  ListOffsetsResponse said;
+  said.topics.emplace_back().name = "orders";
+  said.topics[0].partitions.emplace_back().offset = 101;
+  answer(sent, said);
+  EXPECT_FALSE(next_answer<ListOffsetsResponse>(ApiKey::ListOffsets, 7));
+  session->on_snapshot(world(on_target(), on_target()), now);
+  const auto again = at_broker(target);
+  ASSERT_TRUE(again) << "the straggler at 100 lies in no segment";
+  EXPECT_EQ(listed(7, *again, 40), 100);
 }
 
 }  // namespace

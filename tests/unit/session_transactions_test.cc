@@ -173,5 +173,140 @@ TEST_F(TransactionsScript, AClientWhoseGroupIsCoordinatedElsewhereIsToldSo) {
   EXPECT_EQ(got.topics.at(0).partitions.at(0).error_code, number(ErrorCode::NOT_COORDINATOR));
 }
 
+// --- topics that are at home elsewhere than the id ---
+
+struct OtherHomeScript : TransactionsScript {
+  static constexpr Version add_version = 3;
+
+  // As `moved`, but "orders" is at home on the source.
+  std::shared_ptr<proxy::Snapshot> apart(std::uint64_t revision) {
+    auto snapshot = world(on_source(), on_source());
+    snapshot->bindings = moved(RoutePhase::open, revision)->bindings;
+    snapshot->revision = revision;
+    return snapshot;
+  }
+  void add_orders(ProducerEpoch epoch) {
+    AddPartitionsToTxnRequest request;
+    request.v3_and_below_transactional_id = "shop";
+    request.v3_and_below_producer_id = 4000;
+    request.v3_and_below_producer_epoch = epoch;
+    request.v3_and_below_topics.push_back({.name = "orders", .partitions = {0}});
+    ask(ApiKey::AddPartitionsToTxn, add_version, request);
+  }
+  // Whether its coordinator was asked how the id stands there, and told that.
+  bool coordinator_says(const std::string& state, ProducerEpoch epoch) {
+    const Reached look = at_coordinator(target);
+    if (look.header.api != ApiKey::DescribeTransactions) return false;
+    DescribeTransactionsResponse told;
+    told.transaction_states.push_back({.transactional_id = "shop", .transaction_state = state});
+    told.transaction_states[0].producer_id = 9;
+    told.transaction_states[0].producer_epoch = epoch;
+    answer(look, told);
+    return true;
+  }
+  std::int16_t told() {
+    const auto got = next_answer<AddPartitionsToTxnResponse>(ApiKey::AddPartitionsToTxn, add_version).value();
+    return got.results_by_topic_v3_and_below.at(0).results_by_partition.at(0).partition_error_code;
+  }
+};
+
+TEST_F(OtherHomeScript, ATransactionCannotReachThere) {
+  begin(apart(1));
+  add_orders(5);
+  ASSERT_TRUE(coordinator_says("Ongoing", 2));
+  ASSERT_TRUE(coordinator_says("Ongoing", 2));
+  EXPECT_EQ(told(), number(ErrorCode::INVALID_TXN_STATE));
+}
+
+TEST_F(OtherHomeScript, AnInstanceThatWasReplacedIsFenced) {
+  begin(apart(1));
+  add_orders(5);
+  ASSERT_TRUE(coordinator_says("Ongoing", 3));
+  ASSERT_TRUE(coordinator_says("Ongoing", 3));
+  EXPECT_EQ(told(), number(ErrorCode::PRODUCER_FENCED));
+}
+
+TEST_F(OtherHomeScript, ANameOfBeforeTheMoveIsFenced) {
+  begin(apart(1));
+  add_orders(4);
+  ASSERT_TRUE(coordinator_says("Ongoing", 2));
+  EXPECT_EQ(told(), number(ErrorCode::PRODUCER_FENCED));
+}
+
+// Its id would move to a home that nothing of it has any more; and what it begins meanwhile would forbid it to go back.
+TEST_F(OtherHomeScript, AFlipChangesWhereTheIdIsWanted) {
+  begin(apart(1));
+  add_orders(5);
+  ASSERT_TRUE(coordinator_says("CompleteCommit", 2));
+  ASSERT_EQ(io.bindings.size(), 1u);
+  EXPECT_EQ(io.bindings[0].to, source);
+  session->on_snapshot(moved(RoutePhase::open, 2), now);
+  EXPECT_EQ(at_coordinator(target).header.api, ApiKey::AddPartitionsToTxn);
+  EXPECT_EQ(io.bindings.size(), 1u);
+}
+
+// --- what begins with offsets says later what topics it writes to ---
+
+struct OffsetsFirstScript : TransactionsScript {
+  static constexpr Version begins = 5;
+
+  // "payments" has a route of its own, and stayed on the source.
+  std::shared_ptr<proxy::Snapshot> two_homes(std::uint64_t revision) {
+    auto snapshot = moved(RoutePhase::open, revision);
+    snapshot->routes[0].generation = 1;
+    proxy::RouteView other;
+    other.name = "payments";
+    snapshot->routes.push_back(other);
+    return snapshot;
+  }
+  void commit_first() {
+    TxnOffsetCommitRequest request;
+    request.transactional_id = "shop";
+    request.group_id = "readers";
+    request.producer_id = 4000;
+    request.producer_epoch = 5;
+    request.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0, .committed_offset = 3}}});
+    ask(ApiKey::TxnOffsetCommit, begins, request);
+  }
+  bool coordinator_says(const std::string& state) {
+    const Reached look = at_coordinator(target);
+    if (look.header.api != ApiKey::DescribeTransactions) return false;
+    DescribeTransactionsResponse told;
+    told.transaction_states.push_back({.transactional_id = "shop", .transaction_state = state});
+    answer(look, told);
+    return true;
+  }
+};
+
+TEST_F(OffsetsFirstScript, ItWaitsUntilATopicIsNamed) {
+  begin(two_homes(1));
+  commit_first();
+  ASSERT_TRUE(coordinator_says("Empty"));
+  EXPECT_FALSE(at_broker(target));
+  pass(51);
+  ASSERT_TRUE(coordinator_says("Ongoing"));
+  EXPECT_EQ(at_coordinator(target).header.api, ApiKey::TxnOffsetCommit);
+}
+
+TEST_F(OffsetsFirstScript, ItWaitsForAMomentOnceAfterEachFlip) {
+  begin(two_homes(1));
+  commit_first();
+  for (int look = 0; look < 20; ++look) {
+    ASSERT_TRUE(coordinator_says("Empty")) << look;
+    pass(50);
+  }
+  const Reached first = at_coordinator(target);
+  ASSERT_EQ(first.header.api, ApiKey::TxnOffsetCommit);
+  answer(first, TxnOffsetCommitResponse{});
+  commit_first();
+  EXPECT_EQ(at_coordinator(target).header.api, ApiKey::TxnOffsetCommit) << "it has been given its moment";
+}
+
+TEST_F(OffsetsFirstScript, NothingWaitsWhereAllRoutesHaveOneHome) {
+  begin(moved(RoutePhase::open, 1));
+  commit_first();
+  EXPECT_EQ(at_coordinator(target).header.api, ApiKey::TxnOffsetCommit);
+}
+
 }  // namespace
 }  // namespace crossover::test
