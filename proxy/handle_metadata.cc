@@ -70,6 +70,9 @@ VirtualPartition virtual_partition(const Snapshot& snapshot, const TopicView& to
   if (out.leader < 0 && out.error == 0) out.error = code(ErrorCode::LEADER_NOT_AVAILABLE);
   LeaderEpoch epoch = real.leader_epoch;
   if (partition.fenced_epoch >= 0) epoch = std::min(epoch, partition.fenced_epoch);
+  // A process that has just begun knows no boundary, and a flip of the one before it may still turn out to be done.
+  const bool unclaimed = snapshot.route_of(topic).phase == RoutePhase::fenced && partition.fenced_epoch < 0;
+  if (unclaimed && segment.open()) epoch = -1;
   if (epoch >= 0) out.leader_epoch = segment.open() ? segment.epoch_base + epoch : segment.boundary_epoch;
   out.replicas = map_nodes(snapshot, segment.cluster, real.replicas);
   out.isr = map_nodes(snapshot, segment.cluster, real.isr);

@@ -424,6 +424,8 @@ bool overtakes(const SessionCore& core, const Item& item) {
 void note_lost(SessionCore& core, const std::vector<Item>& items, Destination to) {
   for (const Item& item : items) {
     if (item.answer || item.to != to) continue;
+    // Perhaps it is not there: no later one of its producer may go first.
+    if (item.has_producer) note_verdict(core, item, ErrorCode::REQUEST_TIMED_OUT);
     UnknownOutcome lost;
     lost.writer = {to.first, item.route, item.name, item.data->index, item.wire.id};
     lost.epoch = item.wire.epoch;

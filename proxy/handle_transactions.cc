@@ -193,18 +193,21 @@ Task<> add_partitions(SessionCore& core, Request& request) {
   core.reply(request, *answer);
 }
 
+// The cluster that all routes are at home on; nullopt: they are not all on one.
+std::optional<Cluster> only_home(const Snapshot& snapshot) {
+  const Cluster home = snapshot.routes[0].home;
+  const bool one = std::all_of(snapshot.routes.begin(), snapshot.routes.end(),
+                               [home](const RouteView& route) { return route.home == home; });
+  return one ? std::optional(home) : std::nullopt;
+}
+
 // A transaction may begin with offsets and say only then what topics it writes to, which decide where it has to be.
 // Where that makes a difference it is given a moment to say so, once after each flip.
 bool awaits_topics(SessionCore& core, const std::string& id) {
   constexpr Millis moment = 1'000;
-  const auto& routes = core.snapshot().routes;
+  if (only_home(core.snapshot())) return false;
   std::int64_t flips = 0;
-  bool mixed = false;
-  for (const RouteView& route : routes) {
-    flips += route.generation;
-    mixed = mixed || route.home != routes[0].home;
-  }
-  if (!mixed) return false;
+  for (const RouteView& route : core.snapshot().routes) flips += route.generation;
   SeenIds& until = core.worker().topics_awaited_until;
   const std::string after = id + "/" + std::to_string(flips);
   if (!until.contains(after)) note_seen(until, after, core.now() + moment);
@@ -221,7 +224,17 @@ Task<Turn> wait_for_turn_and_topics(SessionCore& core, const Request& request, s
   const std::vector<std::string> any;
   for (;;) {
     const Turn turn = co_await wait_for_turn(core, request, id, any, begins);
-    if (turn != Turn::now || !begins || !awaits_topics(core, id)) co_return turn;
+    if (turn != Turn::now || !begins) co_return turn;
+    if (!awaits_topics(core, id)) {
+      const std::optional<Cluster> home = only_home(core.snapshot());
+      if (!home || core.snapshot().bindings->home_of(id) == *home) co_return Turn::now;
+      // Its topics were flipped before they were known to be its own.
+      const std::function<bool()> still_wanted = [&core, home] { return only_home(core.snapshot()) == home; };
+      const Turn there = co_await bring_home(core, request, id, *home, still_wanted);
+      if (there == Turn::later) co_return there;
+      if (there == Turn::never) begins = false;  // it has begun where it is
+      continue;
+    }
     const std::uint64_t seen = core.snapshot().revision;
     const bool begun = co_await has_begun(core, request, id);
     if (begun && core.snapshot().revision == seen) co_return Turn::now;

@@ -496,6 +496,22 @@ MUTANTS = [
         unit="IdMoves.WaitForWhatIsInFlight",
     ),
     mutant(
+        "lost_first_overtaken",
+        "no batch goes before a first one whose answer was lost",
+        PRODUCE,
+        "if (item.has_producer) note_verdict(core, item, ErrorCode::REQUEST_TIMED_OUT);",
+        "",
+        unit="SplitScript.NothingOvertakesTheFirstBatchWhoseAnswerWasLost",
+    ),
+    mutant(
+        "id_left_behind_begins_there",
+        "an id that stayed behind is brought to where all routes are before it begins with offsets",
+        TRANSACTIONS,
+        "if (!home || core.snapshot().bindings->home_of(id) == *home) co_return Turn::now;",
+        "co_return Turn::now;",
+        unit="OffsetsFirstScript.AnIdThatStayedBehindIsBroughtWhereAllRoutesAre",
+    ),
+    mutant(
         "wish_outlives_its_reason",
         "an id is not led to where a flip has taken its topics away from",
         COORDINATORS,
@@ -515,8 +531,8 @@ MUTANTS = [
         "offsets_first_at_once",
         "what begins with offsets waits a moment to be told its topics",
         TRANSACTIONS,
-        "if (turn != Turn::now || !begins || !awaits_topics(core, id)) co_return turn;",
-        "co_return turn;",
+        "if (!awaits_topics(core, id)) {",
+        "if (true) {",
         unit="OffsetsFirstScript.ItWaitsUntilATopicIsNamed",
     ),
     mutant(

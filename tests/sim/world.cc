@@ -239,8 +239,13 @@ class World {
 
   // The topics of transactions that the proxy has not seen to write to both may part.
   void define_routes() {
+    flip_running_ = true;
     proxy_->controller().define_route(
-        {"second", {"payments"}}, [this](const std::string& error) { log("routes defined " + error); },
+        {"second", {"payments"}},
+        [this](const std::string& error) {
+          flip_running_ = false;
+          log("routes defined " + error);
+        },
         events_.now_ms());
   }
 

@@ -302,6 +302,24 @@ TEST_F(OffsetsFirstScript, ItWaitsForAMomentOnceAfterEachFlip) {
   EXPECT_EQ(at_coordinator(target).header.api, ApiKey::TxnOffsetCommit) << "it has been given its moment";
 }
 
+TEST_F(OffsetsFirstScript, AnIdThatStayedBehindIsBroughtWhereAllRoutesAre) {
+  const auto all_on_source = [this](std::uint64_t revision) {
+    auto snapshot = world(on_source(), on_source());
+    for (proxy::RouteView& route : snapshot->routes) route.home = source;
+    snapshot->bindings = moved(RoutePhase::open, revision)->bindings;
+    snapshot->revision = revision;
+    return snapshot;
+  };
+  begin(all_on_source(1));
+  commit_first();
+  ASSERT_TRUE(coordinator_says("CompleteCommit"));
+  ASSERT_EQ(io.bindings.size(), 1u);
+  EXPECT_EQ(io.bindings[0].to, source);
+  EXPECT_FALSE(at_broker(target));
+  session->on_snapshot(moved(RoutePhase::open, 2), now);
+  EXPECT_EQ(at_coordinator(target).header.api, ApiKey::TxnOffsetCommit) << "and not where none of them is";
+}
+
 TEST_F(OffsetsFirstScript, NothingWaitsWhereAllRoutesHaveOneHome) {
   begin(moved(RoutePhase::open, 1));
   commit_first();
