@@ -173,6 +173,37 @@ TEST_F(TransactionsScript, AClientWhoseGroupIsCoordinatedElsewhereIsToldSo) {
   EXPECT_EQ(got.topics.at(0).partitions.at(0).error_code, number(ErrorCode::NOT_COORDINATOR));
 }
 
+// Of the newer protocol (KIP-848) members are not known by their heartbeats. Coordinators give the older code, too, for
+// a stale epoch in a transaction: clients take the newer one for fatal there.
+TEST_F(TransactionsScript, AStaleMemberOfTheNewerProtocolIsToldTheOlderCode) {
+  begin(moved(RoutePhase::open, 1));
+  TxnOffsetCommitRequest request;
+  request.transactional_id = "shop";
+  request.group_id = "readers";
+  request.producer_id = 4000;
+  request.producer_epoch = 5;
+  request.generation_id_or_member_epoch = 6;
+  request.member_id = "m1";
+  request.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0, .committed_offset = 3}}});
+  ask(ApiKey::TxnOffsetCommit, commit_version, request);
+  const Reached commit = at_coordinator(target);
+  ASSERT_EQ(commit.header.api, ApiKey::TxnOffsetCommit);
+  TxnOffsetCommitResponse done;
+  done.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0}}});
+  answer(commit, done);
+  const Reached beat = at_coordinator(source);
+  ASSERT_EQ(beat.header.api, ApiKey::Heartbeat);
+  answer(beat, HeartbeatResponse{.error_code = number(ErrorCode::UNKNOWN_MEMBER_ID)});
+  const Reached read = at_coordinator(source);
+  ASSERT_EQ(read.header.api, ApiKey::OffsetFetch);
+  EXPECT_EQ(read.as<OffsetFetchRequest>().groups.at(0).member_epoch, 6);
+  OffsetFetchResponse stale;
+  stale.groups.push_back({.group_id = "readers", .error_code = number(ErrorCode::STALE_MEMBER_EPOCH)});
+  answer(read, stale);
+  const auto got = next_answer<TxnOffsetCommitResponse>(ApiKey::TxnOffsetCommit, commit_version).value();
+  EXPECT_EQ(got.topics.at(0).partitions.at(0).error_code, number(ErrorCode::ILLEGAL_GENERATION));
+}
+
 // --- topics that are at home elsewhere than the id ---
 
 struct OtherHomeScript : TransactionsScript {
