@@ -49,20 +49,13 @@ bool is_same_batch(const BatchHeader& found, const BatchHeader& wanted, Producer
          found.base_sequence == wanted.base_sequence && found.last_offset_delta == wanted.last_offset_delta;
 }
 
-}  // namespace
-
-Task<std::optional<Offset>> find_landed_batch(SessionCore& core, const Request& origin, std::string topic,
-                                              PartitionIndex partition, VirtualLog log, BatchHeader batch,
-                                              std::int32_t generation) {
-  const auto& segments = log.segments();
-  const auto found = std::find_if(segments.begin(), segments.end(),
-                                  [generation](const Segment& s) { return s.generation == generation && !s.open(); });
-  if (found == segments.end()) co_return -1;
-  const Segment segment = *found;
+// Within so many records of the segment's end.
+Task<std::optional<Offset>> find_in_segment(SessionCore& core, const Request& origin, std::string topic,
+                                            PartitionIndex partition, Segment segment, BatchHeader batch, Offset most) {
   const auto version = version_for(core.snapshot(), segment.cluster, ApiKey::Fetch, fetch_by_name);
   const NodeId leader = leader_of(core, topic, partition, segment.cluster);
   if (!version || leader < 0) co_return std::nullopt;
-  const ProducerId wire = wire_producer_id(batch.producer_id, segment.cluster, generation);
+  const ProducerId wire = wire_producer_id(batch.producer_id, segment.cluster, segment.generation);
   // A retry is of one of the last few batches of its producer: look a little before the end, then ever further.
   for (Offset reach = 1000;; reach *= 8) {
     const Offset first = std::max(segment.real_base, segment.real_end() - reach);
@@ -98,8 +91,25 @@ Task<std::optional<Offset>> find_landed_batch(SessionCore& core, const Request& 
       if (next == at) break;
       at = next;
     }
-    if (first == segment.real_base || reach > 10'000'000) co_return -1;
+    if (first == segment.real_base || reach >= most) co_return -1;
   }
+}
+
+}  // namespace
+
+Task<std::optional<Offset>> find_landed_batch(SessionCore& core, const Request& origin, std::string topic,
+                                              PartitionIndex partition, VirtualLog log, BatchHeader batch,
+                                              std::int32_t generation) {
+  Offset most = 10'000'000;
+  for (std::size_t i = log.segments().size(); i-- > 0;) {
+    const Segment segment = log.segments()[i];
+    if (segment.open() || segment.generation > generation) continue;
+    if (segment.generation < generation && segment.nothing_to_read()) continue;
+    const auto found = co_await find_in_segment(core, origin, topic, partition, segment, batch, most);
+    if (!found || *found >= 0) co_return found;
+    most = 500'000;  // it was under way when the segment was closed
+  }
+  co_return -1;
 }
 
 Task<LeaderView> ask_leader(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,

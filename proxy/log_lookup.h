@@ -6,9 +6,10 @@
 
 namespace crossover::proxy {
 
-// The virtual offset of a batch that landed in the segment of that generation, found by reading the log's tail
-// backwards; -1 when it is not there any more (retention), nullopt when that is not known now: the cluster does not
-// answer, refuses to be read, or does not show all of the segment yet.
+// The virtual offset of a batch that landed in the segment of that generation, or in an earlier one while later batches
+// of its producer went on, found by reading their tails backwards; -1 when it is not there any more (retention),
+// nullopt when that is not known now: the cluster does not answer, refuses to be read, or does not show all of the
+// segment yet.
 Task<std::optional<Offset>> find_landed_batch(SessionCore& core, const Request& origin, std::string topic,
                                               PartitionIndex partition, VirtualLog log, protocol::BatchHeader batch,
                                               std::int32_t generation);

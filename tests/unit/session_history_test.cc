@@ -1,6 +1,7 @@
 // Reading a closed segment whose leader does not show all of it: a broker that was just restarted starts from the last
 // watermark it wrote down, and answers with nothing, and without an error, between that and its log's end.
 #include "protocol/record_batch.h"
+#include "proxy/producer_id.h"
 #include "tests/unit/handler_script.h"
 
 namespace crossover::test {
@@ -269,6 +270,30 @@ TEST_F(LandedScript, ADuplicateIsLookedForBehindWhatRetentionTook) {
   const Reached again = at_broker(source).value();
   ASSERT_EQ(again.header.api, ApiKey::Fetch);
   EXPECT_EQ(again.as<FetchRequest>().topics.at(0).partitions.at(0).fetch_offset, 60);
+}
+
+// It was held up while what its client had sent behind it went on in the next segment.
+TEST_F(LandedScript, ADuplicateIsLookedForInEarlierSegmentsToo) {
+  const proxy::VirtualLog log = on_target().flipped(50, 2, source, 100, 7);
+  auto snapshot = world(log, log);
+  auto topic = std::make_shared<proxy::TopicView>(*snapshot->topic("orders"));
+  auto table = std::make_shared<proxy::ProducerTable>();
+  (*table)[retrying] = {2, 9, 1};
+  topic->partitions[0].producers = table;
+  snapshot->topics["orders"] = topic;
+  begin(snapshot);
+  produce(7);
+  DescribeProducersResponse nobody;
+  nobody.topics.emplace_back().partitions.emplace_back();
+  answer(at_broker(source).value(), nobody);
+  answer_fetch(at_broker(target).value(), shown(50, 50));
+  Bytes landed = build_batch({{10, "k", "v"}}, proxy::wire_producer_id(retrying, source, 0), 2, 7);
+  patch_base_offset(landed.data(), 98);
+  answer_fetch(at_broker(source).value(), shown(100, 100, landed));
+  const auto got = next_produced();
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->error_code, 0);
+  EXPECT_EQ(got->base_offset, 98);
 }
 
 // Its producer is still unknown to the new home's leader, which would take any batch for the first.
