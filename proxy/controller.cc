@@ -60,6 +60,8 @@ void Controller::Impl::on_control_record(Cluster cluster, Offset offset, BytesVi
     ++foreign_records_;
     note_heartbeat(log.last_writer(), claimed_[index_of(cluster)]);
   }
+  // A part of a record says nothing before the record.
+  if (log.last_accepted() == before) return settle();
   refold();
   // While the log is first read there is nothing to say yet.
   if (caught_up_[index_of(cluster)]) publish();

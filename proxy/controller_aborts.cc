@@ -144,7 +144,7 @@ Task<> Controller::Impl::run_abort(std::string transactional_id, AbortDone done)
     co_return refuse("the transactional id is the proxy's own", "it ends its transactions itself");
   std::vector<std::string> asked;
   asked.push_back(transactional_id);
-  const auto known = co_await describe_ids(report.cluster, asked);
+  const auto known = co_await find_and_describe_ids(report.cluster, asked);
   if (!known)
     co_return refuse("its coordinator on the " + cluster + " cluster did not describe it",
                      "from 3.0 on a cluster can; try again");

@@ -34,6 +34,17 @@ std::vector<std::string> just(std::string name) {
   return {std::move(name)};
 }
 
+// Whether a log knows all of these moves, or later ones.
+bool is_on_record(const Bindings& moved, const Bindings& there) {
+  const auto knows = [](const auto& have, const auto& want) {
+    return std::all_of(want.begin(), want.end(), [&have](const auto& entry) {
+      const auto found = have.find(entry.first);
+      return found != have.end() && found->second.generation >= entry.second.generation;
+    });
+  };
+  return knows(there.ids, moved.ids) && knows(there.groups, moved.groups);
+}
+
 LastEnd end_of(const std::string& state) {
   if (state == "CompleteCommit") return LastEnd::committed;
   return state == "CompleteAbort" ? LastEnd::aborted : LastEnd::none;
@@ -42,9 +53,9 @@ LastEnd end_of(const std::string& state) {
 }  // namespace
 
 // Those that are known now; all questions are under way together.
-Task<std::map<std::string, NodeId>> Controller::Impl::coordinators(Cluster cluster, std::int8_t kind,
-                                                                   std::vector<std::string> names) {
-  std::map<std::string, NodeId> found;
+Task<Controller::Impl::Coordinators> Controller::Impl::coordinators(Cluster cluster, std::int8_t kind,
+                                                                    std::vector<std::string> names) {
+  Coordinators found;
   const auto version = version_of(cluster, ApiKey::FindCoordinator, {1, 3});
   if (!version) co_return found;
   for (std::size_t from = 0; from < names.size(); from += at_once) {
@@ -64,39 +75,45 @@ Task<std::map<std::string, NodeId>> Controller::Impl::coordinators(Cluster clust
   co_return found;
 }
 
-// nullopt: not every broker answered.
-Task<std::optional<std::vector<std::string>>> Controller::Impl::listed_ids(Cluster cluster) {
+// By coordinator; nullopt: not every broker answered.
+Task<std::optional<Controller::Impl::Coordinators>> Controller::Impl::listed_ids(Cluster cluster) {
   const auto version = version_of(cluster, ApiKey::ListTransactions, {0, 1});
   if (!version) co_return std::nullopt;
-  std::vector<Pending> asked;
+  const Bytes question = encode(ListTransactionsRequest{}, *version);
+  std::vector<std::pair<NodeId, Pending>> asked;
   for (const auto& [node, address] : images_[index_of(cluster)]->brokers)
-    asked.push_back(
-        ask(cluster, node, ApiKey::ListTransactions, *version, encode(ListTransactionsRequest{}, *version), answer_ms));
-  std::vector<std::string> ids;
+    asked.emplace_back(node, ask(cluster, node, ApiKey::ListTransactions, *version, question, answer_ms));
+  Coordinators ids;
   bool complete = true;
-  for (const Pending& pending : asked) {
+  for (const auto& [node, pending] : asked) {
     const auto answer = co_await answer_to<ListTransactionsResponse>(pending, *version, answer_ms);
     complete = complete && answer && answer->error_code == 0;
     if (!answer) continue;
     for (const auto& row : answer->transaction_states) {
       if (row.transaction_state != "Dead" && !row.transactional_id.starts_with("__crossover"))
-        ids.push_back(row.transactional_id);
+        ids[row.transactional_id] = node;
     }
   }
   if (!complete) co_return std::nullopt;
   co_return ids;
 }
 
+// nullopt: not every coordinator is known, or described them.
+Task<std::optional<Controller::Impl::KnownIds>> Controller::Impl::find_and_describe_ids(Cluster cluster,
+                                                                                        std::vector<std::string> ids) {
+  const Coordinators nodes = co_await coordinators(cluster, transaction_kind, ids);
+  if (nodes.size() != ids.size()) co_return std::nullopt;
+  const auto known = co_await describe_ids(cluster, nodes);
+  co_return known;
+}
+
 // nullopt: not every coordinator answered.
-Task<std::optional<Controller::Impl::KnownIds>> Controller::Impl::describe_ids(Cluster cluster,
-                                                                               std::vector<std::string> ids) {
+Task<std::optional<Controller::Impl::KnownIds>> Controller::Impl::describe_ids(Cluster cluster, Coordinators ids) {
   KnownIds known;
   const auto version = version_of(cluster, ApiKey::DescribeTransactions, {0, 0});
   if (!version) co_return std::nullopt;
-  const std::map<std::string, NodeId> nodes = co_await coordinators(cluster, transaction_kind, ids);
-  if (nodes.size() != ids.size()) co_return std::nullopt;
   std::map<NodeId, DescribeTransactionsRequest> questions;
-  for (const std::string& id : ids) questions[nodes.at(id)].transactional_ids.push_back(id);
+  for (const auto& [id, node] : ids) questions[node].transactional_ids.push_back(id);
   std::vector<Pending> asked;
   for (const auto& [node, question] : questions)
     asked.push_back(ask(cluster, node, ApiKey::DescribeTransactions, *version, encode(question, *version), answer_ms));
@@ -130,7 +147,7 @@ Task<bool> Controller::Impl::initialise_ids(Cluster to, const KnownIds& ids, std
   const Millis deadline = now_ + move_ms;
   constexpr std::int32_t default_timeout_ms = 60'000;
   while (!missing.empty()) {
-    const std::map<std::string, NodeId> nodes = co_await coordinators(to, transaction_kind, missing);
+    const Coordinators nodes = co_await coordinators(to, transaction_kind, missing);
     std::vector<std::pair<std::string, Pending>> asked;
     for (const std::string& id : missing) {
       if (!version || !nodes.contains(id) || asked.size() == at_once) continue;
@@ -191,14 +208,18 @@ bool Controller::Impl::any_in_flight(const std::set<std::string>& ids) const {
   });
 }
 
-Task<bool> Controller::Impl::hold_ids(std::set<std::string> ids, RoutePhase phase, Millis deadline) {
+Task<std::set<std::string>> Controller::Impl::hold_ids(std::set<std::string> ids, RoutePhase phase, Millis deadline) {
   for (const std::string& id : ids) held_ids_[id] = phase;
   publish();
   const std::uint64_t revision = revision_;
   Until quiet(
       *this, [this, revision, &ids] { return taken(revision) && !any_in_flight(ids); }, deadline);
   const bool is_quiet = co_await quiet;
-  co_return is_quiet;
+  std::set<std::string> busy;
+  for (const std::string& id : ids) {
+    if (!is_quiet && (!taken(revision) || any_in_flight({id}))) busy.insert(id);
+  }
+  co_return busy;
 }
 
 void Controller::Impl::let_ids_go(const std::set<std::string>& ids) {
@@ -207,7 +228,15 @@ void Controller::Impl::let_ids_go(const std::set<std::string>& ids) {
   publish();
 }
 
-Task<bool> Controller::Impl::record_bindings(Bindings moved, Cluster log) {
+// The log of the home before says it first: whoever finds only that log must not go on with what was left there. That
+// of the new one repeats it, now or when it can be written again (missing_fact).
+Task<bool> Controller::Impl::record_move(Bindings moved, Cluster from) {
+  const bool recorded = co_await record_bindings(moved, from, false);
+  if (recorded) co_await record_bindings(moved, other(from), true);
+  co_return recorded;
+}
+
+Task<bool> Controller::Impl::record_bindings(Bindings moved, Cluster log, bool repeated) {
   const std::string parts_id = options_.proxy_id + "/bind/" + std::to_string(next_id_++);
   const std::vector<Bytes> parts = control_record::parts(parts_id, {}, moved);
   const Millis deadline = now_ + move_ms;
@@ -220,8 +249,10 @@ Task<bool> Controller::Impl::record_bindings(Bindings moved, Cluster log) {
     return control_record::bind(chain, parts_id, count);
   };
   const Written written = co_await append(log, encode, deadline);
-  if (written == Written::unknown) co_await settle_doubt(log);
-  co_return written == Written::accepted;
+  if (written != Written::unknown) co_return written == Written::accepted;
+  if (repeated) co_return false;
+  co_await settle_doubt(log);
+  co_return is_on_record(moved, logs_[index_of(log)].state().bindings);
 }
 
 // --- what sessions ask for ---
@@ -244,7 +275,8 @@ Task<> Controller::Impl::move_wanted_ids() {
   for (;;) {
     {
       Until wanted(
-          *this, [this] { return wants(Bound::transactional_id) && !moving_; }, std::numeric_limits<Millis>::max());
+          *this, [this] { return wants(Bound::transactional_id) && !moving_ && flips_waiting_ == 0; },
+          std::numeric_limits<Millis>::max());
       co_await wanted;
     }
     moving_ = true;
@@ -273,53 +305,67 @@ Task<> Controller::Impl::move_wanted_offsets() {
   }
 }
 
+// Whoever has a request under way for longer than a moment is left for later: it must not keep the others back.
 Task<> Controller::Impl::move_ids(std::vector<std::string> ids, Cluster to) {
+  constexpr Millis moment = 1'000;
+  const Millis deadline = now_ + move_ms;
   std::erase_if(ids, [this, to](const std::string& id) { return state_.bindings.home_of(id) == to; });
   if (ids.empty()) co_return;
   const std::set<std::string> held(ids.begin(), ids.end());
-  const bool quiet = co_await hold_ids(held, RoutePhase::fenced, now_ + move_ms);
-  if (quiet) co_await move_held_ids(std::move(ids), to);
-  if (!quiet)
+  const std::set<std::string> busy = co_await hold_ids(held, RoutePhase::fenced, now_ + moment);
+  let_ids_go(busy);
+  if (!busy.empty())
     io_.log("warn", "transactional_ids_not_moved",
-            {{"error", "requests of theirs were not answered in time: " + some_of({held.begin(), held.end()})}});
+            {{"error", "requests of theirs were not answered in time: " + some_of({busy.begin(), busy.end()})}});
+  std::erase_if(ids, [&busy](const std::string& id) { return busy.contains(id); });
+  bool moved = ids.empty();
+  if (!moved) moved = co_await move_held_ids(ids, to);
+  // One whose coordinator is away keeps the others back only so long.
+  for (std::size_t i = 0; !moved && ids.size() > 1 && i < ids.size() && now_ < deadline; ++i)
+    co_await move_held_ids(just(ids[i]), to);
   let_ids_go(held);
 }
 
-// Nothing of theirs is under way, and nothing can begin.
-Task<> Controller::Impl::move_held_ids(std::vector<std::string> ids, Cluster to) {
-  auto known = co_await describe_ids(other(to), ids);
+// Nothing of theirs is under way, and nothing can begin. False: nothing could be done for all of them together.
+Task<bool> Controller::Impl::move_held_ids(std::vector<std::string> ids, Cluster to) {
+  const Cluster from = other(to);
+  auto known = co_await find_and_describe_ids(from, ids);
   const bool described = known.has_value();
-  // Every id that was on a cluster which the default route has left moved with it: one without a binding is new.
+  // An id without a binding, where the default route has left the cluster that cannot be asked, is taken for new.
   const bool all_new =
       std::none_of(ids.begin(), ids.end(), [this](const auto& id) { return state_.bindings.find(id); });
-  const bool mute = !images_[index_of(other(to))]->reachable ||
-                    !version_of(other(to), ApiKey::DescribeTransactions, {0, 0});  // before 3.0
+  const bool mute =
+      !images_[index_of(from)]->reachable || !version_of(from, ApiKey::DescribeTransactions, {0, 0});  // before 3.0
   if (!known && all_new && mute && state_.routes.at(default_route).home == to) {
     known.emplace();
     for (const std::string& id : ids) (*known)[id] = {};
   }
   if (!known) {
     io_.log("warn", "transactional_ids_not_moved",
-            {{"error", "not every coordinator of the " + std::string(to_string(other(to))) + " cluster described " +
-                           some_of(ids)}});
-    co_return;
+            {{"error",
+              "not every coordinator of the " + std::string(to_string(from)) + " cluster described " + some_of(ids)}});
+    co_return false;
   }
   std::erase_if(*known, [](const auto& entry) { return entry.second.open(); });
   std::map<std::string, ProducerName> names;
   PlaceNames none;
   std::string problem;
-  if (described) problem = co_await learn_sequences(other(to), *known, none);
+  if (described) problem = co_await learn_sequences(from, *known, none);
   if (problem.empty()) co_await initialise_ids(to, *known, names, problem);
   if (!problem.empty()) io_.log("warn", "transactional_ids_not_moved", {{"error", problem}});
   Bindings after;
   for (const auto& [id, name] : names) after.ids[id] = moved(id, known->at(id), name, to);
-  if (after.empty()) co_return;
-  bool recorded = all_new && !images_[index_of(other(to))]->reachable;
-  if (!recorded) recorded = co_await record_bindings(after, other(to));
-  if (recorded) recorded = co_await record_bindings(after, to);
+  if (after.empty()) co_return problem.empty();
+  bool recorded = false;
+  if (all_new && !images_[index_of(from)]->reachable) {
+    recorded = co_await record_bindings(after, to, false);
+  } else {
+    recorded = co_await record_move(after, from);
+  }
   if (recorded)
     io_.log("info", "transactional_ids_moved",
             {{"to", std::string(to_string(to))}, {"ids", std::to_string(after.ids.size())}});
+  co_return recorded;
 }
 
 // --- groups' offsets ---
@@ -348,9 +394,7 @@ Task<> Controller::Impl::move_offsets(std::string group, Cluster to) {
     Bindings after;
     const auto before = state_.bindings.groups.find(group);
     after.groups[group] = {to, before == state_.bindings.groups.end() ? 1 : before->second.generation + 1};
-    // The log of the home before says it first: whoever finds only that log must not read what is left there.
-    copied = co_await record_bindings(after, from);
-    if (copied) co_await record_bindings(after, to);
+    copied = co_await record_move(after, from);
   }
   moving_groups_.erase(group);
   publish();
@@ -362,7 +406,7 @@ Task<> Controller::Impl::move_offsets(std::string group, Cluster to) {
 Task<std::optional<OffsetFetchResponse>> Controller::Impl::settled_offsets(std::string group, Cluster cluster) {
   constexpr VersionRange by_name{7, 7};  // from 7 on it waits for transactions
   const auto version = version_of(cluster, ApiKey::OffsetFetch, by_name);
-  const std::map<std::string, NodeId> nodes = co_await coordinators(cluster, group_kind, just(group));
+  const Coordinators nodes = co_await coordinators(cluster, group_kind, just(group));
   if (!version || !nodes.contains(group)) co_return std::nullopt;
   OffsetFetchRequest question;
   question.group_id = group;
@@ -414,7 +458,7 @@ Task<bool> Controller::Impl::write_offsets(std::string group, Cluster to, Offset
     co_return written;
   }
   const auto version = version_of(to, ApiKey::OffsetCommit, {6, 8});
-  const std::map<std::string, NodeId> nodes = co_await coordinators(to, group_kind, just(group));
+  const Coordinators nodes = co_await coordinators(to, group_kind, just(group));
   if (!version || !nodes.contains(group)) co_return false;
   commits.group_id = group;
   commits.generation_id_or_member_epoch = -1;

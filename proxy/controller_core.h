@@ -102,6 +102,7 @@ class Controller::Impl {
   Task<bool> keep_records_of(Cluster log);
   Encode identity(Cluster log) const;
   Encode missing_fact(Cluster log) const;
+  Bindings missing_bindings(Cluster log) const;
   Encode new_broker(Cluster log) const;
   struct EndedTopic {
     std::string name, reason;
@@ -203,15 +204,17 @@ class Controller::Impl {
     bool open() const { return state == "Ongoing" || state.starts_with("Prepare"); }
   };
   using KnownIds = std::map<std::string, KnownId>;
-  Task<std::map<std::string, NodeId>> coordinators(Cluster cluster, std::int8_t kind, std::vector<std::string> names);
-  Task<std::optional<std::vector<std::string>>> listed_ids(Cluster cluster);
-  Task<std::optional<KnownIds>> describe_ids(Cluster cluster, std::vector<std::string> ids);
+  using Coordinators = std::map<std::string, NodeId>;
+  Task<Coordinators> coordinators(Cluster cluster, std::int8_t kind, std::vector<std::string> names);
+  Task<std::optional<Coordinators>> listed_ids(Cluster cluster);
+  Task<std::optional<KnownIds>> describe_ids(Cluster cluster, Coordinators ids);
+  Task<std::optional<KnownIds>> find_and_describe_ids(Cluster cluster, std::vector<std::string> ids);
   Task<bool> initialise_ids(Cluster to, const KnownIds& ids, std::map<std::string, ProducerName>& names,
                             std::string& problem);
   TransactionalBinding moved(const std::string& id, const KnownId& known, ProducerName real, Cluster to) const;
   // Their requests are held from now on, those of `braking` that belong to an open transaction excepted; true once no
   // request that would be held is in flight.
-  Task<bool> hold_ids(std::set<std::string> ids, RoutePhase phase, Millis deadline);
+  Task<std::set<std::string>> hold_ids(std::set<std::string> ids, RoutePhase phase, Millis deadline);
   void let_ids_go(const std::set<std::string>& ids);
   bool any_in_flight(const std::set<std::string>& ids) const;
   Task<std::string> learn_sequences(Cluster from, KnownIds& ids, PlaceNames but);
@@ -226,13 +229,15 @@ class Controller::Impl {
   Task<> move_wanted_ids();
   Task<> move_wanted_offsets();
   Task<> move_ids(std::vector<std::string> ids, Cluster to);
-  Task<> move_held_ids(std::vector<std::string> ids, Cluster to);
+  Task<bool> move_held_ids(std::vector<std::string> ids, Cluster to);
   Task<> move_offsets(std::string group, Cluster to);
   Task<std::optional<protocol::OffsetFetchResponse>> settled_offsets(std::string group, Cluster cluster);
   Task<bool> copy_offsets(std::string group, Cluster from, Cluster to, Millis deadline);
   Task<bool> write_offsets(std::string group, Cluster to, protocol::OffsetCommitRequest commits);
   Task<bool> write_offsets_in_transaction(std::string group, Cluster to, protocol::OffsetCommitRequest commits);
-  Task<bool> record_bindings(Bindings moved, Cluster log);
+  Task<bool> record_move(Bindings moved, Cluster from);
+  // `repeated`: the other log has it already, so that a doubt may stay.
+  Task<bool> record_bindings(Bindings moved, Cluster log, bool repeated);
 
   // --- flips (controller_flip.cc, controller_gates.cc, controller_couplings.cc) ---
   struct Flip {
@@ -293,12 +298,14 @@ class Controller::Impl {
   bool none_left(const std::string& route, std::uint64_t revision, std::int64_t RouteLoad::*load) const;
   Task<bool> come_to_rest(Flip& flip, Millis& deadline);
   Task<bool> brake(Flip& flip, Millis deadline);
+  bool may_write_here(const Flip& flip, const KnownId& id) const;
   Task<std::optional<std::vector<OpenTransaction>>> look_at_ids(Flip& flip);
   Task<bool> hold_those_that_move(Flip& flip, Millis deadline);
   Task<bool> none_open(Flip& flip, Millis deadline);
   Task<bool> ids_since_the_start(Flip& flip);
   Task<bool> ids_at_rest(Flip& flip, bool& again);
-  Task<bool> fence_and_drain(Flip& flip);
+  void let_go(Flip& flip);
+  Task<bool> fence_and_drain(Flip& flip, Millis deadline);
   std::optional<std::pair<ProducerId, ProducerEntry>> virtual_state(
       const Flip& flip, const Flip::Place& place, const PartitionView& view,
       const protocol::DescribeProducersResponse::ProducerState& producer) const;
@@ -413,7 +420,8 @@ class Controller::Impl {
   std::set<WantedBinding> wanted_bindings_;
   std::set<std::string> moving_groups_;
   std::map<std::string, RoutePhase> held_ids_;
-  bool moving_ = false;  // a flip, or another move, has ids under way
+  bool moving_ = false;    // a flip, or another move, has ids under way
+  int flips_waiting_ = 0;  // for that: no other move begins before them
   Couplings couplings_;
   Millis couplings_tidied_at_ = 0;
   SeenIds transactional_ids_;                               // when clients of this proxy used each last

@@ -103,6 +103,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
   }
   io_.log("info", "flip_started", {{"route", route_name}, {"to", std::string(to_string(to))}});
   hold_times_.clear();
+  const std::uint64_t recoveries = recoveries_;
   Millis deadline = 0;
   bool ok = co_await come_to_rest(flip, deadline);
   if (ok) ok = co_await boundary(flip, deadline);
@@ -110,18 +111,28 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
     splice(flip);
     ok = co_await record(flip, deadline);
   }
+  if (ok) co_await open_and_release(flip);
+  let_go(flip);
+  if (recoveries_ != recoveries) {
+    fail(flip, "a recovery of the route went beyond this flip, and says how it stands");
+    co_return done(flip.report);
+  }
   if (!ok) {
     fail(flip, "abandoned");
     set_phase(flip.route.id, RoutePhase::open);
   } else {
-    co_await open_and_release(flip);
     flip.report.result = "done";
     flip.report.generation = flip.route.generation + 1;
   }
-  if (flip.holds_moves) moving_ = false;
-  let_ids_go(flip.held);
   conclude(flip);
   done(flip.report);
+}
+
+// What was wanted before the flip may have lost its reason with it: who still wants it asks again.
+void Controller::Impl::let_go(Flip& flip) {
+  take_wanted(Bound::transactional_id);
+  if (std::exchange(flip.holds_moves, false)) moving_ = false;
+  let_ids_go(std::exchange(flip.held, {}));
 }
 
 void Controller::Impl::refuse(Flip& flip) {
@@ -212,9 +223,11 @@ void Controller::Impl::find_places(Flip& flip) {
 Task<bool> Controller::Impl::come_to_rest(Flip& flip, Millis& deadline) {
   const Millis transactions_deadline = now_ + options_.transactions_ms;
   {
+    ++flips_waiting_;
     Until free(
         *this, [this] { return !moving_; }, transactions_deadline);
     const bool mine = co_await free;
+    --flips_waiting_;
     if (!mine) {
       fail(flip, "transactional ids are being moved; try again");
       co_return false;
@@ -224,7 +237,7 @@ Task<bool> Controller::Impl::come_to_rest(Flip& flip, Millis& deadline) {
   bool ok = co_await brake(flip, transactions_deadline);
   for (bool again = ok; again;) {
     deadline = now_ + options_.hold_budget_ms;
-    ok = co_await fence_and_drain(flip);
+    ok = co_await fence_and_drain(flip, deadline);
     again = false;
     if (ok) ok = co_await ids_at_rest(flip, again);
     if (!again) continue;
@@ -260,6 +273,19 @@ Task<bool> Controller::Impl::brake(Flip& flip, Millis deadline) {
   co_return ended;
 }
 
+// A transaction that has named topics of other routes alone, groups' offsets apart, goes on there. One that has named
+// none yet may still name any.
+bool Controller::Impl::may_write_here(const Flip& flip, const KnownId& id) const {
+  bool named = false, here = false;
+  for (const std::string& topic : id.topics) {
+    const TopicView* view = snapshot_->topic(topic);
+    if (topic == "__consumer_offsets" || (view && view->internal)) continue;
+    named = true;
+    here = here || !view || state_.route_of(topic).id == flip.route.id || flip.added.contains(topic);
+  }
+  return here || !named;
+}
+
 // What the old home's coordinators say now: the ids that move with the route, and who has a transaction open that
 // concerns it. nullopt: not all of them answered.
 Task<std::optional<std::vector<OpenTransaction>>> Controller::Impl::look_at_ids(Flip& flip) {
@@ -271,12 +297,7 @@ Task<std::optional<std::vector<OpenTransaction>>> Controller::Impl::look_at_ids(
   flip.ids.clear();
   flip.known = *known;
   for (const auto& [id, is] : *known) {
-    const bool writes_here =
-        is.topics.empty() || std::any_of(is.topics.begin(), is.topics.end(), [this, &flip](const auto& topic) {
-          const TopicView* view = snapshot_->topic(topic);
-          return !view || view->internal || state_.route_of(topic).id == flip.route.id;
-        });
-    if (is.open() && (writes_here || belongs(flip, id))) open.push_back(owned(id, is));
+    if (is.open() && (may_write_here(flip, is) || belongs(flip, id))) open.push_back(owned(id, is));
     if (belongs(flip, id)) flip.ids[id] = is;
   }
   co_return open;
@@ -391,14 +412,14 @@ bool Controller::Impl::none_left(const std::string& route, std::uint64_t revisio
          });
 }
 
-Task<bool> Controller::Impl::fence_and_drain(Flip& flip) {
+Task<bool> Controller::Impl::fence_and_drain(Flip& flip, Millis deadline) {
   begin_step(flip, "fence");
   flip.fenced_at = now_;
   set_phase(flip.route.id, RoutePhase::fenced);
   const std::uint64_t revision = revision_;
   {
     Until fenced(
-        *this, [this, revision] { return taken(revision); }, now_ + options_.drain_timeout_ms);
+        *this, [this, revision] { return taken(revision); }, std::min(deadline, now_ + options_.drain_timeout_ms));
     const bool all = co_await fenced;
     if (!all) {
       fail(flip, "a worker did not take the fence in time");
@@ -411,7 +432,7 @@ Task<bool> Controller::Impl::fence_and_drain(Flip& flip) {
   {
     Until drained(
         *this, [this, name, revision] { return none_left(name, revision, &RouteLoad::writes_in_flight); },
-        now_ + options_.drain_timeout_ms);
+        std::min(deadline, now_ + options_.drain_timeout_ms));
     const bool all = co_await drained;
     if (!all) {
       fail(flip, "writes that were forwarded before the fence were not answered in time; nothing was changed");
@@ -674,6 +695,8 @@ Task<> Controller::Impl::open_and_release(Flip& flip) {
   }
   flip.report.error.clear();
   io_.passed("open");
+  // What is held for its id has to go on before the route is released.
+  let_go(flip);
   co_await release(flip);
 }
 

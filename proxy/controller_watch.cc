@@ -198,6 +198,11 @@ Task<bool> Controller::Impl::keep_records_of(Cluster log) {
   const Millis deadline = now_ + answer_ms;
   const bool begun = !logs_[index_of(log)].state().cluster_id.empty();
   Encode fact = begun ? missing_fact(log) : identity(log);
+  const Bindings moves = begun && !fact && !moving_ ? missing_bindings(log) : Bindings();
+  if (!moves.empty()) {
+    const bool repeated = co_await record_bindings(moves, log, true);
+    co_return repeated;
+  }
   std::optional<EndedTopic> ended;
   if (begun && !fact) ended = co_await find_ended_topic(log);
   if (ended) {
@@ -258,6 +263,22 @@ Controller::Impl::Encode Controller::Impl::missing_fact(Cluster log) const {
   }
   if (here.routes_revision >= state_.routes_revision) return {};
   return [all = state_](const control_record::Chain& chain) { return control_record::routes(chain, all); };
+}
+
+// Moves of ids and groups that the other log knows of alone: the process that wrote them ended between its two records,
+// or this log could not be written then.
+Bindings Controller::Impl::missing_bindings(Cluster log) const {
+  const Bindings& here = logs_[index_of(log)].state().bindings;
+  Bindings missing;
+  const auto add = [](const auto& known, const auto& there, auto& out) {
+    for (const auto& [name, binding] : known) {
+      const auto found = there.find(name);
+      if (found == there.end() || found->second.generation < binding.generation) out.emplace(name, binding);
+    }
+  };
+  add(state_.bindings.ids, here.ids, missing.ids);
+  add(state_.bindings.groups, here.groups, missing.groups);
+  return missing;
 }
 
 // A broker of this log's cluster without a virtual id. Those of source are even, of target odd, so that each log can

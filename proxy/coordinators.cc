@@ -14,34 +14,17 @@ namespace {
 constexpr std::size_t most_remembered = 10'000;
 
 // States of a coordinator (TransactionState.java).
-enum class AtCoordinator : std::uint8_t { nothing_open, ongoing, ending, unknown };
+enum class AtCoordinator : std::uint8_t {
+  nothing_open,
+  ongoing,
+  ending,
+  elsewhere,  // the client came to a broker that does not coordinate the id
+  unknown
+};
 
 AtCoordinator state_from(const std::string& state) {
   if (state == "Ongoing") return AtCoordinator::ongoing;
   return state.starts_with("Prepare") ? AtCoordinator::ending : AtCoordinator::nothing_open;
-}
-
-struct Described {
-  AtCoordinator state = AtCoordinator::unknown;
-  ProducerName name;  // of the latest instance
-};
-
-// What the coordinator of that transactional id says of it.
-Task<Described> described(SessionCore& core, const Request& origin, std::string id) {
-  const Cluster home = core.snapshot().bindings->home_of(id);
-  const auto version = version_for(core.snapshot(), home, ApiKey::DescribeTransactions, {0, 0});
-  if (!version) co_return Described{AtCoordinator::nothing_open};
-  DescribeTransactionsRequest question;
-  question.transactional_ids.push_back(id);
-  const auto answer = co_await ask_coordinator<DescribeTransactionsResponse>(
-      core, origin, home, CoordinatorKind::transaction, id, question, *version);
-  if (!answer || answer->transaction_states.size() != 1) co_return Described{};
-  const auto& row = answer->transaction_states[0];
-  note_coordinator_error(core, home, CoordinatorKind::transaction, id, row.error_code);
-  if (row.error_code == static_cast<std::int16_t>(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND))
-    co_return Described{AtCoordinator::nothing_open};
-  if (row.error_code != 0) co_return Described{};
-  co_return Described{state_from(row.transaction_state), {row.producer_id, row.producer_epoch}};
 }
 
 // Whose coordinator a client takes the broker for that it sends this to.
@@ -64,16 +47,46 @@ std::optional<CoordinatorKind> asked_coordinator(ApiKey api) {
   }
 }
 
-bool concerns(const Snapshot& snapshot, const RouteView& route, const std::vector<std::string>& topics) {
-  return topics.empty() || std::any_of(topics.begin(), topics.end(), [&](const std::string& name) {
-           const TopicView* topic = snapshot.topic(name);
-           return snapshot.routes[topic ? topic->route : 0].name == route.name;
-         });
+struct Described {
+  AtCoordinator state = AtCoordinator::unknown;
+  ProducerName name;  // of the latest instance
+};
+
+// What the coordinator of that transactional id says of it.
+Task<Described> described(SessionCore& core, const Request& origin, std::string id) {
+  const Cluster home = core.snapshot().bindings->home_of(id);
+  const auto version = version_for(core.snapshot(), home, ApiKey::DescribeTransactions, {0, 0});
+  if (!version) co_return Described{AtCoordinator::nothing_open};
+  DescribeTransactionsRequest question;
+  question.transactional_ids.push_back(id);
+  const auto answer = co_await ask_coordinator<DescribeTransactionsResponse>(
+      core, origin, home, CoordinatorKind::transaction, id, question, *version);
+  if (!answer || answer->transaction_states.size() != 1) co_return Described{};
+  const auto& row = answer->transaction_states[0];
+  note_coordinator_error(core, home, CoordinatorKind::transaction, id, row.error_code);
+  if (row.error_code == static_cast<std::int16_t>(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND))
+    co_return Described{AtCoordinator::nothing_open};
+  const bool clients_choice = core.own_node(home) && asked_coordinator(origin.api()) == CoordinatorKind::transaction;
+  if (row.error_code == static_cast<std::int16_t>(ErrorCode::NOT_COORDINATOR) && clients_choice)
+    co_return Described{AtCoordinator::elsewhere};
+  if (row.error_code != 0) co_return Described{};
+  co_return Described{state_from(row.transaction_state), {row.producer_id, row.producer_epoch}};
 }
 
-bool any_in(const Snapshot& snapshot, const std::vector<std::string>& topics, RoutePhase phase) {
-  return std::any_of(snapshot.routes.begin(), snapshot.routes.end(),
-                     [&](const RouteView& route) { return route.phase == phase && concerns(snapshot, route, topics); });
+// Without topics: a flip reads the epochs of all ids on the cluster that it leaves.
+bool concerns(const Snapshot& snapshot, const RouteView& route, const std::string& id,
+              const std::vector<std::string>& topics) {
+  if (topics.empty()) return route.home == snapshot.bindings->home_of(id);
+  return std::any_of(topics.begin(), topics.end(), [&](const std::string& name) {
+    const TopicView* topic = snapshot.topic(name);
+    return snapshot.routes[topic ? topic->route : 0].name == route.name;
+  });
+}
+
+bool any_in(const Snapshot& snapshot, const std::string& id, const std::vector<std::string>& topics, RoutePhase phase) {
+  return std::any_of(snapshot.routes.begin(), snapshot.routes.end(), [&](const RouteView& route) {
+    return route.phase == phase && concerns(snapshot, route, id, topics);
+  });
 }
 
 std::vector<DefinedRoute> all_routes(const Snapshot& snapshot) {
@@ -125,9 +138,11 @@ void note_coordinator_error(SessionCore& core, Cluster cluster, CoordinatorKind 
 
 Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string transactional_id,
                          std::vector<std::string> topics, bool begins) {
+  constexpr Millis look_again = 50;  // what another of its requests begins meanwhile
   const Millis deadline = origin.arrived_at + core.options().limits.hold_ms;
   const auto in = [&core, &topics, &transactional_id](RoutePhase phase) {
-    return any_in(core.snapshot(), topics, phase) || is_held(core.snapshot(), transactional_id, phase);
+    return any_in(core.snapshot(), transactional_id, topics, phase) ||
+           is_held(core.snapshot(), transactional_id, phase);
   };
   for (;;) {
     const bool fenced = in(RoutePhase::fenced);
@@ -135,10 +150,11 @@ Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string t
     if (!fenced) {
       const auto [state, name] = co_await described(core, origin, transactional_id);
       if (in(RoutePhase::fenced)) continue;
-      if (state == AtCoordinator::ongoing || state == AtCoordinator::ending) co_return Turn::now;
+      // A client that asks the wrong broker is to hear it from that one.
+      if (state == AtCoordinator::ongoing || state == AtCoordinator::elsewhere) co_return Turn::now;
     }
     if (core.now() >= deadline) co_return Turn::later;
-    SessionCore::Changed changed(core, deadline);
+    SessionCore::Changed changed(core, fenced ? deadline : std::min(deadline, core.now() + look_again));
     co_await changed;
   }
 }
@@ -170,7 +186,9 @@ Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string tran
     const bool ending = state == AtCoordinator::ending;
     if (!ending) core.io().want_binding({Bound::transactional_id, transactional_id, to});
     const Millis again = std::min(deadline, core.now() + (ending ? until_ended : until_asked_again));
-    while (!there() && still_wanted() && core.now() < again) {
+    // A flip forgets what was wanted before it.
+    const std::int64_t flips = core.snapshot().flips();
+    while (!there() && still_wanted() && core.now() < again && core.snapshot().flips() == flips) {
       SessionCore::Changed changed(core, again);
       co_await changed;
     }

@@ -40,12 +40,13 @@ Task<std::optional<Answer>> ask_coordinator(SessionCore& core, const Request& or
 
 enum class Turn : std::uint8_t {
   now,
-  later,  // a flip or a move takes too long: the client is to ask again
-  never,  // its open transaction is on another cluster than what it asks for
+  later,     // a flip or a move takes too long: the client is to ask again
+  never,     // its open transaction is on another cluster than what it asks for
+  replaced,  // a later instance has taken the place of the one that asks
 };
 
-// Waits while a flip of one of these routes holds what would begin a transaction; `routes` empty: of any route.
-// A transaction that is open goes on while the route brakes.
+// Waits while a flip of the route of one of these topics holds what would begin a transaction; `topics` empty: of any
+// route of its home. A transaction that is open goes on while the route brakes.
 Task<Turn> wait_for_turn(SessionCore& core, const Request& origin, std::string transactional_id,
                          std::vector<std::string> topics, bool begins);
 // Whether its coordinator has a transaction of that id open.
@@ -92,8 +93,9 @@ class TransactionGuard {
   InFlight id_;
 };
 
-// Waits until that transactional id may write to these topics: their home is its home, and no flip holds it.
-Task<Turn> may_add_topics(SessionCore& core, const Request& request, std::string id, std::vector<std::string> topics,
-                          bool begins);
+// Waits until the instance of that transactional id that goes by that name may write to these topics: their home is its
+// home, and no flip holds it.
+Task<Turn> may_add_topics(SessionCore& core, const Request& request, std::string id, ProducerName known_as,
+                          std::vector<std::string> topics, bool begins);
 
 }  // namespace crossover::proxy

@@ -460,16 +460,20 @@ Task<> take_answer(Run& run, Sent& call, CallState& answered, const Round& round
   }
 }
 
-Task<> await_boundaries(Run& run, Destination to) {
+// False when that takes longer than its client is to wait.
+Task<bool> await_boundaries(Run& run, Destination to) {
+  const Millis deadline = run.core.now() + run.core.options().limits.hold_ms;
   const auto awaits = [&run, to](const Want& want) {
     if (want.answer || !want.asked || want.to != to || !want.open) return false;
     const PartitionIndex index = run.asked.topics[want.topic].partitions[want.partition].partition;
     return run.core.snapshot().awaits_boundary(want.name, index, want.generation);
   };
   while (std::any_of(run.wants.begin(), run.wants.end(), awaits)) {
-    SessionCore::Changed changed(run.core, never);
+    if (run.core.now() >= deadline) co_return false;
+    SessionCore::Changed changed(run.core, deadline);
     co_await changed;
   }
+  co_return true;
 }
 
 // The client asks again, and is not told of an error which would make it look for another leader in vain.
@@ -501,8 +505,12 @@ Task<> await_round(Run& run, std::list<Sent>& calls, const Round& round) {
     }
     CallState& answered = co_await call.call;
     if (answered.status == CallStatus::answered) {
-      co_await await_boundaries(run, call.to);
-      co_await take_answer(run, call, answered, round);
+      const bool known = co_await await_boundaries(run, call.to);
+      if (known) {
+        co_await take_answer(run, call, answered, round);
+      } else {
+        answer_late(run, call.to);
+      }
       if (run.request.done) co_return;
     } else if (answered.status == CallStatus::late) {
       answer_late(run, call.to);

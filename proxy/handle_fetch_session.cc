@@ -132,8 +132,10 @@ Task<> handle_session_fetch(SessionCore& core, Request& request, const FetchRequ
     if (!resolved && !still_served(core, *session)) co_return refuse(core, request);
   }
   CallState& answered = co_await call;
+  const Millis deadline = core.now() + core.options().limits.hold_ms;
   while (awaits_boundary(core.snapshot(), *session)) {
-    SessionCore::Changed changed(core, never);
+    if (core.now() >= deadline) co_return refuse(core, request);
+    SessionCore::Changed changed(core, deadline);
     co_await changed;
   }
   const auto answer = answered.status == CallStatus::answered

@@ -163,23 +163,25 @@ Task<RealOffset> list_virtual(SessionCore& core, const Request& request, Place p
   co_return co_await virtual_latest(core, request, place, log, timestamp);
 }
 
-// Asked again when a flip closed the open segment meanwhile: what its cluster said may lie behind the end.
+// Asked again when a flip closed the open segment meanwhile: what its cluster said of that may lie behind the end.
 Task<RealOffset> list_settled(SessionCore& core, const Request& request, Place place, std::int64_t timestamp) {
   constexpr std::int64_t latest = -1;
   for (;;) {
     const PartitionView* view = core.snapshot().partition(place.topic, place.partition);
     if (!view) co_return failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     const VirtualLog log = view->log;
-    const std::int32_t generation = log.open_segment().generation;
+    const Segment open = log.open_segment();
     const RealOffset found = co_await list_virtual(core, request, place, log, timestamp);
-    while (core.snapshot().awaits_boundary(place.topic, place.partition, generation)) {
-      SessionCore::Changed changed(core, never);
+    if (found.error != 0 || found.offset < open.virtual_base) co_return found;
+    const Millis deadline = core.now() + core.options().limits.hold_ms;
+    while (core.snapshot().awaits_boundary(place.topic, place.partition, open.generation)) {
+      if (core.now() >= deadline) co_return failed(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+      SessionCore::Changed changed(core, deadline);
       co_await changed;
     }
     view = core.snapshot().partition(place.topic, place.partition);
-    if (view && view->log.open_segment().generation != generation) continue;
-    if (view && timestamp == latest && found.error == 0 && found.offset >= 0)
-      note_shown_end(core, place.topic, place.partition, place.isolation, found.offset);
+    if (view && view->log.open_segment().generation != open.generation) continue;
+    if (view && timestamp == latest) note_shown_end(core, place.topic, place.partition, place.isolation, found.offset);
     co_return found;
   }
 }
@@ -199,7 +201,7 @@ std::optional<std::pair<Cluster, NodeId>> plain_destination(
   return to;
 }
 
-bool await_boundaries(const SessionCore& core, const std::vector<std::pair<std::string, PartitionIndex>>& asked) {
+bool any_awaits_boundary(const SessionCore& core, const std::vector<std::pair<std::string, PartitionIndex>>& asked) {
   return std::any_of(asked.begin(), asked.end(), [&core](const auto& place) {
     const PartitionView* view = core.snapshot().partition(place.first, place.second);
     return view && core.snapshot().awaits_boundary(place.first, place.second, view->log.open_segment().generation);
@@ -254,8 +256,10 @@ Task<> handle_list_offsets(SessionCore& core, Request& request) {
     CallState& answered = co_await call;
     if (answered.status == CallStatus::late) co_return reply_late(core, request, *asked);
     if (answered.status != CallStatus::answered) co_return core.close("broker connection lost");
-    while (await_boundaries(core, partitions)) {
-      SessionCore::Changed changed(core, never);
+    const Millis deadline = core.now() + core.options().limits.hold_ms;
+    while (any_awaits_boundary(core, partitions)) {
+      if (core.now() >= deadline) co_return reply_late(core, request, *asked);
+      SessionCore::Changed changed(core, deadline);
       co_await changed;
     }
     if (plain_destination(core, partitions)) {
@@ -441,10 +445,11 @@ Task<> handle_delete_records(SessionCore& core, Request& request) {
 namespace {
 
 // Of the transactional ids that moved to that cluster, by the producer id that they have there.
-std::map<ProducerId, std::pair<std::string, TransactionalBinding>> moved_to(const Bindings& bindings, Cluster cluster) {
-  std::map<ProducerId, std::pair<std::string, TransactionalBinding>> moved;
+std::map<ProducerId, std::pair<std::string, const TransactionalBinding*>> moved_to(const Bindings& bindings,
+                                                                                   Cluster cluster) {
+  std::map<ProducerId, std::pair<std::string, const TransactionalBinding*>> moved;
   for (const auto& [id, binding] : bindings.ids) {
-    if (binding.home == cluster) moved[binding.real.id] = {id, binding};
+    if (binding.home == cluster) moved[binding.real.id] = {id, &binding};
   }
   return moved;
 }
@@ -460,7 +465,7 @@ Offset virtual_start(const VirtualLog& log, Cluster cluster, Offset real) {
 }
 
 // What a leader says of its producers, as clients know them. A client may have been here before, under another name.
-void show_producers(const Bindings& bindings, const PartitionView& view,
+void show_producers(const Bindings& bindings, const std::string& topic, PartitionIndex index, const PartitionView& view,
                     std::vector<DescribeProducersResponse::ProducerState>& producers) {
   const Cluster cluster = view.log.home();
   const auto moved = moved_to(bindings, cluster);
@@ -470,13 +475,11 @@ void show_producers(const Bindings& bindings, const PartitionView& view,
     ProducerName known_as{virtual_from_any_wire(here.id, cluster), here.epoch};
     if (const auto at = moved.find(here.id); at != moved.end()) {
       const auto& [id, binding] = at->second;
-      if (here.epoch < binding.real.epoch) continue;  // from an earlier stay
+      if (here.epoch < binding->real.epoch) continue;  // from an earlier stay
       known_as = bindings.to_virtual(id, here);
-      const bool goes_on = binding.alias.id >= 0 && here == binding.real && view.producers;
-      const auto before = goes_on ? view.producers->find(known_as.id) : ProducerTable::const_iterator();
-      if (goes_on && before != view.producers->end() && before->second.epoch == known_as.epoch &&
-          producer.last_sequence >= 0)
-        producer.last_sequence = sequence_plus(sequence_after(before->second.last_sequence), producer.last_sequence);
+      const bool goes_on = binding->alias.id >= 0 && here == binding->real && producer.last_sequence >= 0;
+      const auto before = goes_on ? written_before(*binding, topic, index, view.producers.get()) : std::nullopt;
+      if (before) producer.last_sequence = sequence_plus(sequence_after(before->last_sequence), producer.last_sequence);
     }
     producer.producer_id = known_as.id;
     producer.producer_epoch = known_as.epoch;
@@ -512,7 +515,7 @@ Task<DescribeProducersResponse::PartitionResponse> describe_producers(SessionCor
                  : std::nullopt;
   if (!got || got->topics.empty() || got->topics[0].partitions.empty()) co_return out;
   out = std::move(got->topics[0].partitions[0]);
-  show_producers(*snapshot->bindings, *view, out.active_producers);
+  show_producers(*snapshot->bindings, topic, index, *view, out.active_producers);
   co_return out;
 }
 

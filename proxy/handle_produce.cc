@@ -112,7 +112,6 @@ std::optional<ErrorCode> name_producer(const Snapshot& snapshot, const ProduceRe
   if (known_as.id < 0) return std::nullopt;
   if (item.batch.is_transactional() && !asked.transactional_id) return std::nullopt;  // the broker refuses it
   if (!item.batch.is_transactional()) {
-    item.has_producer = true;
     item.wire.id = wire_producer_id(known_as.id, item.to.first, item.segment.generation);
     if (partition.producers && partition.producers->contains(known_as.id))
       item.before = partition.producers->at(known_as.id);
@@ -158,6 +157,9 @@ void plan(const SessionCore& core, const Request& request, const ProduceRequest&
       }
       item.segment = partition->log.open_segment();
       item.placed = true;
+      const auto bad = read_batch(item);
+      // Known of what is refused here as well: nothing may go before it.
+      item.has_producer = !bad && item.batch.producer_id >= 0 && !item.batch.is_transactional();
       const auto to = destination(core, *partition, asked.acks != 0);
       if (!to) {
         item.answer = refused(data.index, ErrorCode::LEADER_NOT_AVAILABLE);
@@ -165,7 +167,7 @@ void plan(const SessionCore& core, const Request& request, const ProduceRequest&
       }
       item.to = *to;
       item.real_id = view->real_id[index_of(item.to.first)];
-      if (const auto bad = read_batch(item)) {
+      if (bad) {
         item.answer = refused(data.index, *bad);
       } else if (asked.acks != 0 && !holds_lease(core, item)) {
         item.answer = refused(data.index, ErrorCode::NOT_LEADER_OR_FOLLOWER);  // nothing could be acknowledged
@@ -306,7 +308,7 @@ void add_endpoints(const Snapshot& snapshot, ProduceResponse& answer) {
 bool may_acknowledge(const SessionCore& core, const std::vector<Item>& items) {
   for (const Item& item : items) {
     if (item.answer && item.answer->error_code != 0) continue;
-    if (!item.segment.open() || !holds_lease(core, item)) return false;
+    if (!holds_lease(core, item)) return false;
     if (!still_open(core.snapshot(), item)) return false;
   }
   return true;
@@ -709,6 +711,18 @@ void refuse_held(SessionCore& core, Request& request, const ProduceRequest& aske
   core.reply_error(request, ErrorCode::NOT_LEADER_OR_FOLLOWER);
 }
 
+// Under which name a transactional request is written; all batches of one are of one producer.
+ProducerName writer_of(const ProduceRequest& asked) {
+  for (const auto& topic : asked.topic_data) {
+    for (const auto& data : topic.partition_data) {
+      BatchHeader batch;
+      if (read_batch_header(data.records.value_or(BytesView()), batch) == BatchState::complete)
+        return {batch.producer_id, batch.producer_epoch};
+    }
+  }
+  return {};
+}
+
 // From that version on a write begins the transaction itself (KIP-890).
 Task<Turn> wait_for_transaction(SessionCore& core, const Request& request, const ProduceRequest& asked) {
   constexpr Version first_that_begins = 12;
@@ -717,25 +731,10 @@ Task<Turn> wait_for_transaction(SessionCore& core, const Request& request, const
     const TopicView* view = find_topic(core.snapshot(), request.version(), topic);
     if (view) topics.push_back(view->name);
   }
-  const Turn turn = co_await may_add_topics(core, request, *asked.transactional_id, std::move(topics),
-                                            request.version() >= first_that_begins);
+  const ProducerName known_as = writer_of(asked);
+  const bool begins = request.version() >= first_that_begins;
+  const Turn turn = co_await may_add_topics(core, request, *asked.transactional_id, known_as, topics, begins);
   co_return turn;
-}
-
-// Its transaction is on the other cluster, unless that is an instance's that has taken the place of this one.
-Task<> refuse_other_home(SessionCore& core, Request& request, const ProduceRequest& asked) {
-  ErrorCode error = ErrorCode::INVALID_TXN_STATE;
-  for (const auto& topic : asked.topic_data) {
-    for (const auto& data : topic.partition_data) {
-      BatchHeader batch;
-      if (read_batch_header(data.records.value_or(BytesView()), batch) != BatchState::complete) continue;
-      const ProducerName known_as{batch.producer_id, batch.producer_epoch};
-      const bool replaced = co_await is_replaced(core, request, *asked.transactional_id, known_as);
-      if (replaced) error = ErrorCode::INVALID_PRODUCER_EPOCH;
-      co_return core.reply_error(request, error);
-    }
-  }
-  core.reply_error(request, error);
 }
 
 }  // namespace
@@ -763,10 +762,8 @@ Task<> handle_produce(SessionCore& core, Request& request) {
     if (!free) co_return refuse_held(core, request, *asked, items);
     if (asked->transactional_id) {
       const Turn turn = co_await wait_for_transaction(core, request, *asked);
-      if (turn == Turn::never) {
-        co_await refuse_other_home(core, request, *asked);
-        co_return;
-      }
+      if (turn == Turn::never) co_return core.reply_error(request, ErrorCode::INVALID_TXN_STATE);
+      if (turn == Turn::replaced) co_return core.reply_error(request, ErrorCode::INVALID_PRODUCER_EPOCH);
       if (turn == Turn::later) co_return refuse_held(core, request, *asked, items);
     }
     seen = core.snapshot().revision;
@@ -775,6 +772,8 @@ Task<> handle_produce(SessionCore& core, Request& request) {
   } while (any_fenced(core.snapshot(), request.version(), *asked) || outdated(core.snapshot(), items) ||
            (asked->transactional_id && core.snapshot().revision != seen));
 
+  // Its connection is being given up: it would be written in front of what was lost with it.
+  if (core.closed() && asked->acks != 0) co_return core.no_reply(request);
   for (const Item& item : items)
     core.worker().counters.produce_records +=
         static_cast<std::uint64_t>(item.answer ? 0 : std::max(0, item.batch.record_count));

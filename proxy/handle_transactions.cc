@@ -142,26 +142,37 @@ std::optional<Cluster> common_home(const Snapshot& snapshot, const std::vector<s
 
 }  // namespace
 
-Task<Turn> may_add_topics(SessionCore& core, const Request& request, std::string id, std::vector<std::string> topics,
-                          bool begins) {
+Task<Turn> may_add_topics(SessionCore& core, const Request& request, std::string id, ProducerName known_as,
+                          std::vector<std::string> topics, bool begins) {
   note_used(core, request, id, topics);
   for (;;) {
     Turn turn = co_await wait_for_turn(core, request, id, topics, begins);
     if (turn != Turn::now) co_return turn;
+    // Not before: while its id moves, what this worker knows of names may be old.
+    if (!core.snapshot().bindings->to_real(id, known_as)) co_return Turn::replaced;
     const auto home = common_home(core.snapshot(), topics);
-    if (!home) co_return Turn::never;
-    if (core.snapshot().bindings->home_of(id) == *home) co_return Turn::now;
-    const std::function<bool()> still_wanted = [&core, &topics, home] {
-      return common_home(core.snapshot(), topics) == home;
-    };
-    turn = co_await bring_home(core, request, id, *home, still_wanted);
-    if (turn != Turn::now) co_return turn;
+    if (home && core.snapshot().bindings->home_of(id) == *home) co_return Turn::now;
+    turn = Turn::never;
+    if (home) {
+      const std::function<bool()> still_wanted = [&core, &topics, home] {
+        return common_home(core.snapshot(), topics) == home;
+      };
+      turn = co_await bring_home(core, request, id, *home, still_wanted);
+    }
+    if (turn == Turn::now) continue;
+    if (turn == Turn::later) co_return turn;
+    const bool replaced = co_await is_replaced(core, request, id, known_as);
+    if (replaced) co_return Turn::replaced;
+    const bool any_known = std::any_of(topics.begin(), topics.end(),
+                                       [&core](const std::string& name) { return core.snapshot().topic(name); });
+    co_return any_known ? Turn::never : Turn::now;  // who is asked says that there are no such topics
   }
 }
 
 namespace {
 
-ErrorCode error_of(Turn turn) {
+ErrorCode error_of(Turn turn, const Request& request) {
+  if (turn == Turn::replaced) return fenced(request);
   return turn == Turn::never ? ErrorCode::INVALID_TXN_STATE : ErrorCode::CONCURRENT_TRANSACTIONS;
 }
 
@@ -172,12 +183,8 @@ Task<> add_partitions(SessionCore& core, Request& request) {
   std::vector<std::string> topics;
   for (const auto& topic : asked->v3_and_below_topics) topics.push_back(topic.name);
   const ProducerName known_as{asked->v3_and_below_producer_id, asked->v3_and_below_producer_epoch};
-  const Turn turn = co_await may_add_topics(core, request, id, topics, true);
-  if (turn == Turn::never) {
-    const bool replaced = co_await is_replaced(core, request, id, known_as);
-    co_return core.reply_error(request, replaced ? fenced(request) : error_of(turn));
-  }
-  if (turn == Turn::later) co_return core.reply_error(request, error_of(turn));
+  const Turn turn = co_await may_add_topics(core, request, id, known_as, topics, true);
+  if (turn != Turn::now) co_return core.reply_error(request, error_of(turn, request));
   const TransactionGuard in_flight(core, request, id);
   const auto real = core.snapshot().bindings->to_real(id, known_as);
   if (!real) co_return core.reply_error(request, fenced(request));
@@ -205,16 +212,17 @@ std::optional<Cluster> only_home(const Snapshot& snapshot) {
 // Where that makes a difference it is given a moment to say so, once after each flip.
 bool awaits_topics(SessionCore& core, const std::string& id) {
   constexpr Millis moment = 1'000;
-  if (only_home(core.snapshot())) return false;
-  std::int64_t flips = 0;
-  for (const RouteView& route : core.snapshot().routes) flips += route.generation;
-  SeenIds& until = core.worker().topics_awaited_until;
-  const std::string after = id + "/" + std::to_string(flips);
-  if (!until.contains(after)) note_seen(until, after, core.now() + moment);
-  const auto at = until.find(after);
-  if (at == until.end() || core.now() >= at->second) return false;
+  const Snapshot& snapshot = core.snapshot();
+  if (only_home(snapshot)) return false;
+  auto& moments = core.worker().topics_awaited;
+  if (moments.size() >= core.options().limits.tracked_producers) moments.clear();
+  const auto [at, fresh] = moments.try_emplace(id);
+  if (fresh || at->second.flips != snapshot.flips()) at->second = {snapshot.flips(), core.now() + moment};
+  if (core.now() >= at->second.until) return false;
   // Nothing moves by itself during a flip, and what would have said so may be held.
-  if (core.snapshot().under_way()) at->second = core.now() + moment;
+  const bool flipping = std::any_of(snapshot.routes.begin(), snapshot.routes.end(),
+                                    [](const RouteView& route) { return route.phase != RoutePhase::open; });
+  if (flipping || snapshot.held_ids.contains(id)) at->second.until = core.now() + moment;
   return true;
 }
 
@@ -250,7 +258,7 @@ Task<> add_offsets(SessionCore& core, Request& request) {
   const std::string id = asked->transactional_id;
   note_used(core, request, id, {}, asked->group_id);
   const Turn turn = co_await wait_for_turn_and_topics(core, request, id, true);
-  if (turn != Turn::now) co_return core.reply_error(request, error_of(turn));
+  if (turn != Turn::now) co_return core.reply_error(request, error_of(turn, request));
   const TransactionGuard in_flight(core, request, id);
   if (!name_on_home(core, *asked)) co_return core.reply_error(request, fenced(request));
   const auto answer = co_await ask_home<AddOffsetsToTxnResponse>(core, request, id, *asked);

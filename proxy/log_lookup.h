@@ -35,7 +35,7 @@ void note_listed(SessionCore& core, const std::string& topic, PartitionIndex par
 Task<RealOffset> list_real_offset(SessionCore& core, const Request& origin, std::string topic, PartitionIndex partition,
                                   Cluster cluster, std::int64_t timestamp, std::int8_t isolation);
 
-// The lowest version of an API that has what the caller needs and that the cluster speaks; nullopt when it does not.
+// The highest of the versions wanted that the cluster speaks; nullopt when it speaks none of them.
 std::optional<Version> version_for(const Snapshot& snapshot, Cluster cluster, ApiKey api, VersionRange wanted);
 
 }  // namespace crossover::proxy

@@ -61,8 +61,12 @@ struct WorkerState {
   KnownEnds known_ends;
   // Transactional ids that clients of this worker have used, and when: what a cluster too old to list them cannot tell.
   SeenIds transactional_ids;
-  SeenIds topics_awaited_until;  // of ids that commit offsets first, by id and number of flips
-  Couplings couplings;           // what their transactions bind together
+  struct Moment {
+    std::int64_t flips = 0;
+    Millis until = 0;
+  };
+  std::map<std::string, Moment> topics_awaited;  // of ids that commit offsets first: once after each flip
+  Couplings couplings;                           // what their transactions bind together
   // Commits and reads of offsets that were forwarded and not answered, by group; none where there are none.
   std::map<std::string, std::int64_t> commits_in_flight;
   // Requests of transactional ids, writes among them, that were forwarded and not answered; none where there are none.

@@ -42,7 +42,15 @@ bool Snapshot::awaits_boundary(const std::string& name, PartitionIndex index, st
   const PartitionView* view = partition(name, index);
   if (!view) return false;
   const RouteView& route = route_of(*topic(name));
-  return route.phase == RoutePhase::fenced && route.opened && view->log.open_segment().generation == generation;
+  // A process that only has not claimed the home's log yet decides nothing, and may never.
+  const bool decides = route.phase == RoutePhase::fenced && route.opened && route.fence != 0;
+  return decides && view->log.open_segment().generation == generation;
+}
+
+std::int64_t Snapshot::flips() const {
+  std::int64_t count = 0;
+  for (const RouteView& route : routes) count += route.generation;
+  return count;
 }
 
 bool Snapshot::under_way() const {

@@ -125,6 +125,8 @@ struct Snapshot {
   // Whether the end of that open segment is being decided: what its cluster says meanwhile of records and ends may lie
   // behind it (a write whose connection was cut lands late), and is shown to nobody before the decision is known.
   bool awaits_boundary(const std::string& topic, PartitionIndex, std::int32_t generation) const;
+  // How many flips of all routes there were: rises with each.
+  std::int64_t flips() const;
   // Whether the controller waits for what its workers have in flight.
   bool under_way() const;
   // Whether somebody may have to go on without that cluster's word.

@@ -91,5 +91,33 @@ TEST_F(FlipOfOrders, HowATransactionEndedOutlivesTwoMoves) {
   }
 }
 
+// One of a loop that reads and writes topics of its own route alone, open for as long as it likes.
+TEST_F(FlipOfOrders, ATransactionOfAnotherRouteIsNotWaitedFor) {
+  world.cluster(source).create_topic("payments", 1);
+  world.cluster(target).create_topic("payments", 1);
+  start("delete");
+  world.controller->define_route(
+      {"second", {"payments"}}, [](const std::string& error) { EXPECT_EQ(error, ""); }, world.now);
+  world.run(1'000);
+  sim::ClusterClient& client = world.clients[index_of(source)];
+  const auto coordinator = client.to(client.cluster.transaction_coordinator("shop"));
+  InitProducerIdRequest init;
+  init.transactional_id = "shop";
+  init.transaction_timeout_ms = 60'000;
+  const auto owner = client.ask<InitProducerIdResponse>(coordinator, init, 4).value();
+  const AddOffsetsToTxnRequest offsets{"shop", owner.producer_id, owner.producer_epoch, "readers"};
+  ASSERT_EQ(client.ask<AddOffsetsToTxnResponse>(coordinator, offsets, 3)->error_code, 0);
+  const auto with_offsets_alone = world.flip(target, FlipWishes{}, "second");
+  ASSERT_TRUE(!with_offsets_alone || with_offsets_alone->result == "failed") << "it may yet write to payments";
+  world.run(10'000);
+  AddPartitionsToTxnRequest add;
+  add.v3_and_below_transactional_id = "shop";
+  add.v3_and_below_producer_id = owner.producer_id;
+  add.v3_and_below_producer_epoch = owner.producer_epoch;
+  add.v3_and_below_topics.push_back({"orders", {0}});
+  ASSERT_TRUE(client.ask<AddPartitionsToTxnResponse>(coordinator, add, 3));
+  EXPECT_EQ(world.flip(target, FlipWishes{}, "second").value().result, "done");
+}
+
 }  // namespace
 }  // namespace crossover::proxy

@@ -74,6 +74,20 @@ TEST_F(IdMoves, WaitForWhatIsInFlight) {
   EXPECT_TRUE(world.controller->snapshot()->held_ids.empty());
 }
 
+// The process ended between the two records, or the second log could not be written.
+TEST_F(IdMoves, AreRepeatedInALogThatDoesNotKnowOfThem) {
+  const std::size_t before = world.control[index_of(target)].size();
+  want(target);
+  ASSERT_EQ(binding().home, target);
+  world.control[index_of(target)].resize(before);
+  world.start("p2");
+  world.run(10'000);
+  const TransactionalBinding* known = world.fold(target).state().bindings.find("shop");
+  ASSERT_TRUE(known) << "whoever finds that log alone would initialise the id once more, and fence its client";
+  EXPECT_EQ(known->home, target);
+  EXPECT_EQ(known->alias, binding().alias);
+}
+
 TEST_F(IdMoves, GiveUpWhenThatTakesTooLong) {
   world.ids_in_flight.insert("shop");
   want(target);

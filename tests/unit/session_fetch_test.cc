@@ -45,6 +45,7 @@ std::shared_ptr<Snapshot> world(const VirtualLog& first, const VirtualLog& secon
   add_topic(*snapshot, topic);
   snapshot->routes[0].home = first.home();
   snapshot->routes[0].phase = phase;
+  snapshot->routes[0].fence = phase == RoutePhase::fenced ? 1 : 0;
   return snapshot;
 }
 

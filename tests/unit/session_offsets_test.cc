@@ -96,6 +96,7 @@ TEST_F(OffsetsScript, WhatLiesBeyondASegmentThatWasClosedMeanwhileIsNotListed) {
 
 std::shared_ptr<proxy::Snapshot> fenced(const std::shared_ptr<proxy::Snapshot>& snapshot) {
   snapshot->routes[0].phase = proxy::RoutePhase::fenced;
+  snapshot->routes[0].fence = 1;
   return snapshot;
 }
 
