@@ -81,7 +81,7 @@ struct Gate {
   std::string detail;
 };
 struct FlipStep {
-  std::string name;  // prepare, fence, drain, boundary, record, release
+  std::string name;  // prepare, widen, brake, abort, fence, drain, boundary, record, release
   double ms = 0;
 };
 struct FlipPartition {

@@ -14,8 +14,7 @@ using namespace protocol;
 namespace {
 
 constexpr Millis answer_ms = 2'000;
-constexpr Millis move_ms = 3'000;                            // below what a session holds a request for
-constexpr std::int8_t group_kind = 0, transaction_kind = 1;  // FindCoordinator's key types
+constexpr Millis move_ms = 3'000;  // below what a session holds a request for
 constexpr std::size_t at_once = 64;
 constexpr const char* own_transactional_id = "__crossover_offsets";
 

@@ -205,6 +205,7 @@ class Controller::Impl {
   };
   using KnownIds = std::map<std::string, KnownId>;
   using Coordinators = std::map<std::string, NodeId>;
+  static constexpr std::int8_t group_kind = 0, transaction_kind = 1;  // FindCoordinator's key types
   Task<Coordinators> coordinators(Cluster cluster, std::int8_t kind, std::vector<std::string> names);
   Task<std::optional<Coordinators>> listed_ids(Cluster cluster);
   Task<std::optional<KnownIds>> describe_ids(Cluster cluster, Coordinators ids);
@@ -261,6 +262,7 @@ class Controller::Impl {
     std::map<std::string, TopicState> topics;   // as after
     std::set<std::string> added;                // topics of other routes that this one takes over
     KnownIds known;                             // all ids on the old home
+    std::set<std::string> absent;               // ids that its coordinators do not know, although they were used
     std::map<ProducerId, std::string> owners;   // of the names in `known`
     KnownIds ids;                               // those that move along
     std::set<std::string> held;                 // ids of which nothing can begin a transaction any more
@@ -299,6 +301,7 @@ class Controller::Impl {
   Task<bool> come_to_rest(Flip& flip, Millis& deadline);
   Task<bool> brake(Flip& flip, Millis deadline);
   bool may_write_here(const Flip& flip, const KnownId& id) const;
+  std::vector<std::string> unlisted_ids(const Flip& flip, const Coordinators& listed) const;
   Task<std::optional<std::vector<OpenTransaction>>> look_at_ids(Flip& flip);
   Task<bool> hold_those_that_move(Flip& flip, Millis deadline);
   Task<bool> none_open(Flip& flip, Millis deadline);

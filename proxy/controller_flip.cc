@@ -253,7 +253,7 @@ Task<bool> Controller::Impl::come_to_rest(Flip& flip, Millis& deadline) {
 Task<bool> Controller::Impl::brake(Flip& flip, Millis deadline) {
   if (!version_of(flip.from, ApiKey::DescribeTransactions, {0, 0})) co_return true;  // the gate has judged
   auto listed = co_await listed_ids(flip.from);
-  if (listed && listed->empty() && transactional_ids_.empty()) co_return true;
+  if (listed && listed->empty() && transactional_ids_.empty() && state_.bindings.ids.empty()) co_return true;
   flip.braked = true;
   begin_step(flip, "brake");
   set_phase(flip.route.id, RoutePhase::braking);
@@ -286,13 +286,38 @@ bool Controller::Impl::may_write_here(const Flip& flip, const KnownId& id) const
   return here || !named;
 }
 
+// Ids that are in use on the old home, as far as is known here, and that no broker has listed: a coordinator that moves
+// between two brokers' answers is in neither.
+std::vector<std::string> Controller::Impl::unlisted_ids(const Flip& flip, const Coordinators& listed) const {
+  std::set<std::string> ids;
+  const auto add = [&](const auto& names) {
+    for (const auto& [id, what] : names) {
+      const bool there = state_.bindings.home_of(id) == flip.from && !id.starts_with("__crossover");
+      if (there && !listed.contains(id) && !flip.absent.contains(id)) ids.insert(id);
+    }
+  };
+  add(flip.known);
+  add(state_.bindings.ids);
+  add(couplings_.ids());
+  return {ids.begin(), ids.end()};
+}
+
 // What the old home's coordinators say now: the ids that move with the route, and who has a transaction open that
 // concerns it. nullopt: not all of them answered.
 Task<std::optional<std::vector<OpenTransaction>>> Controller::Impl::look_at_ids(Flip& flip) {
-  const auto listed = co_await listed_ids(flip.from);
+  auto listed = co_await listed_ids(flip.from);
   if (!listed) co_return std::nullopt;
-  const auto known = co_await describe_ids(flip.from, *listed);
+  const std::vector<std::string> unlisted = unlisted_ids(flip, *listed);
+  const Coordinators theirs = co_await coordinators(flip.from, transaction_kind, unlisted);
+  if (theirs.size() != unlisted.size()) co_return std::nullopt;
+  listed->insert(theirs.begin(), theirs.end());
+  auto known = co_await describe_ids(flip.from, *listed);
   if (!known) co_return std::nullopt;
+  for (const std::string& id : unlisted) {
+    if (!known->at(id).state.empty()) continue;
+    known->erase(id);
+    flip.absent.insert(id);
+  }
   std::vector<OpenTransaction> open;
   flip.ids.clear();
   flip.known = *known;

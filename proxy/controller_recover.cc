@@ -286,7 +286,6 @@ void Controller::Impl::doubt_of_old_home_gate(Flip& flip) {
 
 std::vector<std::string> Controller::Impl::ids_to_fence(const Flip& flip) const {
   std::set<std::string> ids;
-  for (const auto& seen : transactional_ids_) ids.insert(seen.first);
   for (const auto& coupled : couplings_.ids()) ids.insert(coupled.first);
   for (const auto& bound : state_.bindings.ids) ids.insert(bound.first);
   std::erase_if(ids,

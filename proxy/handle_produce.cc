@@ -511,6 +511,7 @@ bool behind_first(const SessionCore& core, const std::vector<Item>& items) {
 }
 
 Task<> split(SessionCore& core, Request& request, const ProduceRequest& asked, std::vector<Item>& items) {
+  note_verdicts(core, items);  // what is refused here: others must not go first while the rest is under way
   std::vector<Sent> sent;
   for (const Item& item : items) {
     const bool known = std::any_of(sent.begin(), sent.end(), [&item](const Sent& s) { return s.to == item.to; });

@@ -504,6 +504,14 @@ MUTANTS = [
         unit="FlipOfOrders.ATransactionOfAnotherRouteIsNotWaitedFor",
     ),
     mutant(
+        "unlisted_ids_forgotten",
+        "an id that no broker lists, for its coordinator is moving, is known all the same",
+        FLIP,
+        "if (there && !listed.contains(id) && !flip.absent.contains(id)) ids.insert(id);",
+        "",
+        unit="FlipOfOrders.AnIdThatNoBrokerListsMovesAllTheSame",
+    ),
+    mutant(
         "move_in_one_log_alone",
         "each control log tells alone what is at home on its cluster",
         "proxy/controller_watch.cc",

@@ -163,11 +163,12 @@ class Producer : public Client {
   }
 
   // A leader takes any sequence from a producer that it has not seen. What is under way to the one before it on the
-  // same cluster would come too late, without the proxy as well.
-  static bool outruns_first(const Queue& queue, NodeId to) {
+  // same cluster would come too late, without the proxy as well; so would what has not even reached the proxy.
+  bool outruns_first(const Queue& queue, NodeId to) const {
+    const bool arrived = all_arrived();
     return !queue.known_there &&
-           std::any_of(queue.unacknowledged.begin(), queue.unacknowledged.end(), [to](const Batch& batch) {
-             return batch.in_flight && batch.broker != to && batch.broker % 2 == to % 2;
+           std::any_of(queue.unacknowledged.begin(), queue.unacknowledged.end(), [to, arrived](const Batch& batch) {
+             return batch.in_flight && batch.broker != to && (batch.broker % 2 == to % 2 || !arrived);
            });
   }
 

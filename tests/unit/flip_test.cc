@@ -91,6 +91,25 @@ TEST_F(FlipOfOrders, HowATransactionEndedOutlivesTwoMoves) {
   }
 }
 
+// A coordinator that moves is in no broker's list: what its ids have written would be unknown at the boundary.
+TEST_F(FlipOfOrders, AnIdThatNoBrokerListsMovesAllTheSame) {
+  start("delete");
+  sim::ClusterClient& client = world.clients[index_of(source)];
+  const auto coordinator = client.to(client.cluster.transaction_coordinator("shop"));
+  InitProducerIdRequest init;
+  init.transactional_id = "shop";
+  init.transaction_timeout_ms = 60'000;
+  ASSERT_TRUE(client.ask<InitProducerIdResponse>(coordinator, init, 4));
+  ASSERT_EQ(world.flip(target)->result, "done");
+  ASSERT_EQ(world.flip(source)->result, "done");
+  world.instead = [](Cluster c, NodeId, ApiKey api, Version version, BytesView) -> std::optional<Bytes> {
+    if (c != source || api != ApiKey::ListTransactions) return std::nullopt;
+    return encode(ListTransactionsResponse{}, version);
+  };
+  ASSERT_EQ(world.flip(target)->result, "done");
+  EXPECT_EQ(world.controller->snapshot()->bindings->home_of("shop"), target);
+}
+
 // One of a loop that reads and writes topics of its own route alone, open for as long as it likes.
 TEST_F(FlipOfOrders, ATransactionOfAnotherRouteIsNotWaitedFor) {
   world.cluster(source).create_topic("payments", 1);
