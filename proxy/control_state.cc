@@ -261,9 +261,9 @@ void read_routes(const json::object& body, ControlState& state) {
   const bool newer = revision > state.routes_revision;
   for (const auto& v : body.at("routes").as_array()) {
     RouteState read = route_from(v.as_object());
+    read.opened = v.as_object().at("opened").as_bool();
     auto [at, fresh] = state.routes.try_emplace(read.id, read);
     if (newer) at->second.topics = read.topics;
-    read.opened = v.as_object().at("opened").as_bool();
     if (read.generation > at->second.generation) take_home(at->second, read);
   }
   for (const auto& id : body.at("deleted").as_array()) {

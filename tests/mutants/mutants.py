@@ -504,6 +504,14 @@ MUTANTS = [
         unit="FlipOfOrders.ATransactionOfAnotherRouteIsNotWaitedFor",
     ),
     mutant(
+        "closed_route_taken_for_open",
+        "a log that learns of a route by its definition takes it for closed until it was opened",
+        STATE,
+        "read.opened = v.as_object().at(\"opened\").as_bool();",
+        "(void)v.as_object().at(\"opened\").as_bool();",
+        unit="ControlLog.ARouteThatIsOnlyClosedIsNotOpenInALogThatLearnsOfItThen",
+    ),
+    mutant(
         "unlisted_ids_forgotten",
         "an id that no broker lists, for its coordinator is moving, is known all the same",
         FLIP,

@@ -64,7 +64,7 @@ class Committer : public Client {
   Offset some_offset(const Place& place) {
     const auto log = world_.checks.log_of(place);
     auto segments = log.segments();
-    const Offset end = world_.checks.virtual_end(place);
+    const Offset end = world_.checks.shown_end(place);
     if (world_.random.one_in(2)) return world_.random.between(0, end);
     return std::clamp<Offset>(world_.random.pick(segments).virtual_base + world_.random.between(-1, 1), 0, end);
   }

@@ -66,6 +66,13 @@ Offset Invariants::virtual_end(const Place& place) {
   return partition ? open.to_virtual(partition->log->end()) : open.virtual_base;
 }
 
+Offset Invariants::shown_end(const Place& place) {
+  const proxy::VirtualLog log = log_of(place);
+  const auto& open = log.open_segment();
+  const auto partition = nets_[proxy::index_of(open.cluster)]->cluster.partition(place.topic, place.partition);
+  return partition ? std::max(open.virtual_base, open.to_virtual(partition->high_watermark)) : open.virtual_base;
+}
+
 // The lowest offset that is still there.
 Offset Invariants::virtual_start(const Place& place) {
   const proxy::VirtualLog log = log_of(place);

@@ -49,6 +49,7 @@ class Invariants {
   // --- the truth, from the control topics and the clusters themselves ---
   proxy::VirtualLog log_of(const Place& place);
   Offset virtual_end(const Place& place);
+  Offset shown_end(const Place& place);  // up to which readers get it
   Offset virtual_start(const Place& place);
   Side home_of(const std::string& topic);
   std::int32_t generation();

@@ -117,6 +117,25 @@ TEST(ControlLog, CloseThenOpenMovesTheRoute) {
   EXPECT_TRUE(state.routes.at(default_route).opened);
 }
 
+// The other log repeats the definitions; what the flip has spliced comes with the opening record alone.
+TEST(ControlLog, ARouteThatIsOnlyClosedIsNotOpenInALogThatLearnsOfItThen) {
+  ControlState known;
+  RouteState& second = known.routes["r1"];
+  second.id = "r1";
+  second.name = "second";
+  second.topics = {"payments"};
+  second.home = target;
+  second.generation = 1;
+  second.opened = false;
+  known.routes_revision = 1;
+  Topic other_log;
+  other_log.write(control_record::identity(other_log.chain("a"), "id"));
+  other_log.write(control_record::routes(other_log.chain("b"), known));
+  const RouteState& read = other_log.log.state().routes.at("r1");
+  EXPECT_EQ(read.home, target);
+  EXPECT_FALSE(read.opened);
+}
+
 TEST(ControlLog, TheTwoLogsMayBeReadInAnyOrder) {
   Topic source_log, target_log;
   const VirtualLog back = after_cutover().flipped(30, 0, source, 100, 5);
