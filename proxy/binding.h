@@ -72,6 +72,7 @@ struct WantedBinding {
   Bound what;
   std::string name;
   Cluster to;
+  bool fresh = false;  // by a client that has no name yet: whoever has one is not to be fenced by the move
   auto operator<=>(const WantedBinding&) const = default;
 };
 

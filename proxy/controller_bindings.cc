@@ -281,11 +281,11 @@ Task<> Controller::Impl::move_wanted_ids() {
     moving_ = true;
     const std::set<WantedBinding> all = take_wanted(Bound::transactional_id);
     for (const Cluster to : both_clusters) {
-      std::vector<std::string> ids;
+      std::map<std::string, bool> fresh;
       for (const WantedBinding& w : all) {
-        if (w.to == to) ids.push_back(w.name);
+        if (w.to == to) fresh[w.name] = fresh.contains(w.name) ? fresh[w.name] && w.fresh : w.fresh;
       }
-      if (!ids.empty()) co_await move_ids(ids, to);
+      if (!fresh.empty()) co_await move_ids(fresh, to);
     }
     moving_ = false;
   }
@@ -305,34 +305,40 @@ Task<> Controller::Impl::move_wanted_offsets() {
 }
 
 // Whoever has a request under way for longer than a moment is left for later: it must not keep the others back.
-Task<> Controller::Impl::move_ids(std::vector<std::string> ids, Cluster to) {
+Task<> Controller::Impl::move_ids(std::map<std::string, bool> fresh, Cluster to) {
   constexpr Millis moment = 1'000;
   const Millis deadline = now_ + move_ms;
-  std::erase_if(ids, [this, to](const std::string& id) { return state_.bindings.home_of(id) == to; });
-  if (ids.empty()) co_return;
-  const std::set<std::string> held(ids.begin(), ids.end());
+  std::erase_if(fresh, [this, to](const auto& entry) { return state_.bindings.home_of(entry.first) == to; });
+  if (fresh.empty()) co_return;
+  std::set<std::string> held;
+  for (const auto& [id, is_fresh] : fresh) held.insert(id);
   const std::set<std::string> busy = co_await hold_ids(held, RoutePhase::fenced, now_ + moment);
   let_ids_go(busy);
   if (!busy.empty())
     io_.log("warn", "transactional_ids_not_moved",
             {{"error", "requests of theirs were not answered in time: " + some_of({busy.begin(), busy.end()})}});
-  std::erase_if(ids, [&busy](const std::string& id) { return busy.contains(id); });
-  bool moved = ids.empty();
-  if (!moved) moved = co_await move_held_ids(ids, to);
+  std::erase_if(fresh, [&busy](const auto& entry) { return busy.contains(entry.first); });
+  bool moved = fresh.empty();
+  if (!moved) moved = co_await move_held_ids(fresh, to);
   // One whose coordinator is away keeps the others back only so long.
-  for (std::size_t i = 0; !moved && ids.size() > 1 && i < ids.size() && now_ < deadline; ++i)
-    co_await move_held_ids(just(ids[i]), to);
+  for (auto at = fresh.begin(); !moved && fresh.size() > 1 && at != fresh.end() && now_ < deadline; ++at) {
+    const std::map<std::string, bool> one(at, std::next(at));
+    co_await move_held_ids(one, to);
+  }
   let_ids_go(held);
 }
 
 // Nothing of theirs is under way, and nothing can begin. False: nothing could be done for all of them together.
-Task<bool> Controller::Impl::move_held_ids(std::vector<std::string> ids, Cluster to) {
+Task<bool> Controller::Impl::move_held_ids(std::map<std::string, bool> fresh, Cluster to) {
   const Cluster from = other(to);
+  std::vector<std::string> ids;
+  for (const auto& [id, is_fresh] : fresh) ids.push_back(id);
   auto known = co_await find_and_describe_ids(from, ids);
   const bool described = known.has_value();
-  // An id without a binding, where the default route has left the cluster that cannot be asked, is taken for new.
-  const bool all_new =
-      std::none_of(ids.begin(), ids.end(), [this](const auto& id) { return state_.bindings.find(id); });
+  // Where the default route has left the cluster that cannot be asked, an id is taken for new whose client is.
+  const bool all_new = std::all_of(fresh.begin(), fresh.end(), [this](const auto& entry) {
+    return entry.second && !state_.bindings.find(entry.first);
+  });
   const bool mute =
       !images_[index_of(from)]->reachable || !version_of(from, ApiKey::DescribeTransactions, {0, 0});  // before 3.0
   if (!known && all_new && mute && state_.routes.at(default_route).home == to) {

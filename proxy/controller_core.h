@@ -229,8 +229,8 @@ class Controller::Impl {
   bool wants(Bound what) const;
   Task<> move_wanted_ids();
   Task<> move_wanted_offsets();
-  Task<> move_ids(std::vector<std::string> ids, Cluster to);
-  Task<bool> move_held_ids(std::vector<std::string> ids, Cluster to);
+  Task<> move_ids(std::map<std::string, bool> fresh, Cluster to);  // by id: WantedBinding::fresh
+  Task<bool> move_held_ids(std::map<std::string, bool> fresh, Cluster to);
   Task<> move_offsets(std::string group, Cluster to);
   Task<std::optional<protocol::OffsetFetchResponse>> settled_offsets(std::string group, Cluster cluster);
   Task<bool> copy_offsets(std::string group, Cluster from, Cluster to, Millis deadline);

@@ -171,7 +171,7 @@ Task<bool> is_replaced(SessionCore& core, const Request& origin, std::string tra
   co_return !real || (now.name.id >= 0 && (now.name.id != real->id || now.name.epoch > real->epoch));
 }
 
-Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to,
+Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to, bool fresh,
                       std::function<bool()> still_wanted) {
   constexpr Millis until_ended = 20, until_asked_again = 1'000;
   const Millis deadline = core.now() + core.options().limits.hold_ms;
@@ -184,7 +184,7 @@ Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string tran
     if (state == AtCoordinator::ongoing) co_return Turn::never;
     if (core.now() >= deadline) co_return Turn::later;
     const bool ending = state == AtCoordinator::ending;
-    if (!ending) core.io().want_binding({Bound::transactional_id, transactional_id, to});
+    if (!ending) core.io().want_binding({Bound::transactional_id, transactional_id, to, fresh});
     const Millis again = std::min(deadline, core.now() + (ending ? until_ended : until_asked_again));
     // A flip forgets what was wanted before it.
     const std::int64_t flips = core.snapshot().flips();

@@ -54,8 +54,8 @@ Task<bool> has_begun(SessionCore& core, const Request& origin, std::string trans
 // Whether a later instance has taken the place of the one that goes by that name.
 Task<bool> is_replaced(SessionCore& core, const Request& origin, std::string transactional_id, ProducerName known_as);
 // Waits until that transactional id is at home there, moving it where it is not, or until that is not wanted any more:
-// a flip may change what is.
-Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to,
+// a flip may change what is. `fresh`: its client has no name yet.
+Task<Turn> bring_home(SessionCore& core, const Request& origin, std::string transactional_id, Cluster to, bool fresh,
                       std::function<bool()> still_wanted);
 // The same for a group's offsets, and while they are moving.
 Task<Turn> bring_offsets(SessionCore& core, const Request& origin, std::string group, Cluster to);

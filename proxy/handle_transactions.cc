@@ -98,7 +98,8 @@ Task<> init_transactional(SessionCore& core, Request& request, InitProducerIdReq
     const std::function<bool()> still_wanted = [&core, begins_at] {
       return core.snapshot().routes[0].home == begins_at;
     };
-    turn = co_await bring_home(core, request, id, begins_at, still_wanted);
+    const bool fresh = asked.producer_id < 0;
+    turn = co_await bring_home(core, request, id, begins_at, fresh, still_wanted);
     if (turn == Turn::later) co_return core.reply_error(request, ErrorCode::CONCURRENT_TRANSACTIONS);
     if (turn == Turn::never) break;  // it goes on where its transaction is
   }
@@ -157,7 +158,7 @@ Task<Turn> may_add_topics(SessionCore& core, const Request& request, std::string
       const std::function<bool()> still_wanted = [&core, &topics, home] {
         return common_home(core.snapshot(), topics) == home;
       };
-      turn = co_await bring_home(core, request, id, *home, still_wanted);
+      turn = co_await bring_home(core, request, id, *home, false, still_wanted);
     }
     if (turn == Turn::now) continue;
     if (turn == Turn::later) co_return turn;
@@ -238,7 +239,7 @@ Task<Turn> wait_for_turn_and_topics(SessionCore& core, const Request& request, s
       if (!home || core.snapshot().bindings->home_of(id) == *home) co_return Turn::now;
       // Its topics were flipped before they were known to be its own.
       const std::function<bool()> still_wanted = [&core, home] { return only_home(core.snapshot()) == home; };
-      const Turn there = co_await bring_home(core, request, id, *home, still_wanted);
+      const Turn there = co_await bring_home(core, request, id, *home, false, still_wanted);
       if (there == Turn::later) co_return there;
       if (there == Turn::never) begins = false;  // it has begun where it is
       continue;

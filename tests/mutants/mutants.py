@@ -504,6 +504,14 @@ MUTANTS = [
         unit="FlipOfOrders.ATransactionOfAnotherRouteIsNotWaitedFor",
     ),
     mutant(
+        "id_in_use_taken_for_new",
+        "an id whose client has a name is not begun anew while the cluster that knows it cannot be asked",
+        BINDINGS,
+        "return entry.second && !state_.bindings.find(entry.first);",
+        "return !state_.bindings.find(entry.first);",
+        unit="IdMoves.OfAnIdInUseWaitForTheClusterThatKnowsIt",
+    ),
+    mutant(
         "closed_route_taken_for_open",
         "a log that learns of a route by its definition takes it for closed until it was opened",
         STATE,

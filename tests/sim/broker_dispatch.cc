@@ -38,12 +38,20 @@ void refuse_api_versions(ClusterState& state, Ticket ticket) {
 }
 
 // True when the request has been answered, or its connection closed, by an injected fault.
+// What refuses one write refuses those behind it as well: no leader takes the later one of two that come together.
 bool take_fault(ClusterState& state, const Call& call) {
+  constexpr std::int64_t refusing_ms = 10;
+  const bool writes = call.ticket.api == ApiKey::Produce;
   auto found = state.faults.find(call.ticket.api);
-  if (found == state.faults.end() || found->second.empty() || found->second.front().lose_answer) return false;
-  Fault fault = found->second.front();
-  if (--found->second.front().count <= 0) found->second.pop_front();
-  auto body = protocol::error_reply(call.ticket.api, call.version(), call.body, fault.error);
+  const bool due = found != state.faults.end() && !found->second.empty() && !found->second.front().lose_answer;
+  if (!due && !(writes && state.now_ms < state.refuses_writes_until)) return false;
+  if (due && writes) {
+    state.refuses_writes_until = state.now_ms + refusing_ms;
+    state.refusal = found->second.front().error;
+  }
+  const ErrorCode error = due ? found->second.front().error : state.refusal;
+  if (due && --found->second.front().count <= 0) found->second.pop_front();
+  auto body = protocol::error_reply(call.ticket.api, call.version(), call.body, error);
   if (!body) {
     state.close(call.ticket.connection);
   } else {

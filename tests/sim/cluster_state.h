@@ -176,6 +176,8 @@ struct ClusterState {
   std::map<std::pair<PartitionIndex, ProducerId>, ProducerEpoch> offsets_producer_epochs;
   std::map<std::string, Transaction> transactions;
   std::map<ApiKey, std::deque<Fault>> faults;
+  std::int64_t refuses_writes_until = -1;  // milliseconds, with `refusal`
+  ErrorCode refusal = ErrorCode::NONE;
 
   std::map<ConnectionId, Connection> connections;
   std::map<std::uint64_t, Pending> parked;

@@ -74,6 +74,22 @@ TEST_F(IdMoves, WaitForWhatIsInFlight) {
   EXPECT_TRUE(world.controller->snapshot()->held_ids.empty());
 }
 
+// The source cannot be asked, just after a start say. Who has a name already would be fenced by an id begun anew.
+TEST_F(IdMoves, OfAnIdInUseWaitForTheClusterThatKnowsIt) {
+  ASSERT_EQ(world.flip(target)->result, "done");
+  ASSERT_EQ(binding().home, target);
+  world.instead = [](Cluster c, NodeId, ApiKey, Version, BytesView) {
+    return c == source ? std::optional(Bytes()) : std::nullopt;  // it says nothing
+  };
+  world.run(10'000);
+  world.controller->on_want_binding({Bound::transactional_id, "left-behind", target}, world.now);
+  world.run(1'000);
+  EXPECT_FALSE(world.controller->snapshot()->bindings->find("left-behind"));
+  world.controller->on_want_binding({Bound::transactional_id, "new", target, true}, world.now);
+  world.run(5'000);
+  EXPECT_TRUE(world.controller->snapshot()->bindings->find("new")) << "what is new must be able to begin";
+}
+
 // The process ended between the two records, or the second log could not be written.
 TEST_F(IdMoves, AreRepeatedInALogThatDoesNotKnowOfThem) {
   const std::size_t before = world.control[index_of(target)].size();

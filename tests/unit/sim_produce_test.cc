@@ -258,6 +258,8 @@ TEST_F(SimProduce, EachBrokerHandsOutIdsFromABlockOfItsOwn) {
 TEST_F(SimProduce, InjectedFaults) {
   client.cluster.fail_next(1, ApiKey::Produce, ErrorCode::NOT_ENOUGH_REPLICAS);
   EXPECT_EQ(produce(batch_of(1)).error_code, 19);
+  EXPECT_EQ(produce(batch_of(1)).error_code, 19) << "what comes right behind it is refused as well";
+  client.advance(10);
   EXPECT_EQ(produce(batch_of(1)).error_code, 0);
   client.cluster.lose_answers(1, ApiKey::Produce);
   ConnectionId connection = client.to(leader());
