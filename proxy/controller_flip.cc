@@ -113,7 +113,8 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
   }
   if (ok) co_await open_and_release(flip);
   let_go(flip);
-  if (recoveries_ != recoveries) {
+  const RouteState* now_route = state_.route(route_name);
+  if (recoveries_ != recoveries && now_route && now_route->recovered) {
     fail(flip, "a recovery of the route went beyond this flip, and says how it stands");
     co_return done(flip.report);
   }
