@@ -147,7 +147,8 @@ TEST_F(TransactionsScript, NothingIsReadOfAGroupWhoseOffsetsMove) {
 
 // The client took the broker for the coordinator of its group: told to wait it would ask there for ever.
 TEST_F(TransactionsScript, AClientWhoseGroupIsCoordinatedElsewhereIsToldSo) {
-  for (const auto& [id, broker] : moved(RoutePhase::open, 1)->brokers) {
+  const auto snapshot = moved(RoutePhase::open, 1);
+  for (const auto& [id, broker] : snapshot->brokers) {
     if (broker.cluster == source && broker.real_id == real_node(source, 0)) options.virtual_broker = id;
   }
   begin(moved(RoutePhase::open, 1));
