@@ -103,7 +103,8 @@ TEST_F(NamesScript, ATransactionIsDescribedAsItsClientKnowsItself) {
 }
 
 TEST_F(NamesScript, ListedTransactionsAreVirtualAndFiltersAreReal) {
-  for (const auto& [id, broker] : moved()->brokers) {
+  const auto snapshot = moved();
+  for (const auto& [id, broker] : snapshot->brokers) {
     if (broker.cluster == target && broker.real_id == real_node(target, 0)) options.virtual_broker = id;
   }
   begin(moved());
