@@ -98,7 +98,8 @@ TEST_F(IdMoves, AreRepeatedInALogThatDoesNotKnowOfThem) {
   world.control[index_of(target)].resize(before);
   world.start("p2");
   world.run(10'000);
-  const TransactionalBinding* known = world.fold(target).state().bindings.find("shop");
+  const ControlLog log = world.fold(target);
+  const TransactionalBinding* known = log.state().bindings.find("shop");
   ASSERT_TRUE(known) << "whoever finds that log alone would initialise the id once more, and fence its client";
   EXPECT_EQ(known->home, target);
   EXPECT_EQ(known->alias, binding().alias);
