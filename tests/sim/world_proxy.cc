@@ -69,6 +69,7 @@ struct ProxyProcess::Worker {
   Mailbox inbox, outbox;  // from and to the controller
   std::shared_ptr<const proxy::Snapshot> snapshot = std::make_shared<proxy::Snapshot>();
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections;
+  std::map<std::uint64_t, ClientEnd> arriving;
   std::uint64_t next_id = 1;
   proxy::AwaitedWrites awaited;
   std::set<std::string> reported_ids;
@@ -309,7 +310,13 @@ ProxyProcess::ProxyProcess(ProxySurroundings around, std::uint64_t generation)
 
 ProxyProcess::~ProxyProcess() {
   alive_.reset();
-  for (auto& worker : workers_) worker->connections.clear();
+  for (auto& worker : workers_) {
+    worker->connections.clear();
+    for (auto& [id, end] : worker->arriving) {
+      end.to_proxy->cut();
+      end.to_client->close();
+    }
+  }
   links_.clear();
 }
 
@@ -363,9 +370,15 @@ std::optional<ClientEnd> ProxyProcess::accept(int port) {
   ClientEnd end{std::make_shared<Pipe>(around_.events, around_.random),
                 std::make_shared<Pipe>(around_.events, around_.random)};
   const auto at = static_cast<std::size_t>(around_.random.below(static_cast<std::int64_t>(workers_.size())));
-  Worker& worker = *workers_[at];
-  const std::uint64_t id = worker.next_id++;
-  worker.connections[id] = std::make_unique<Connection>(*this, at, id, broker, end);
+  // It comes to the worker behind the snapshots that were published before it.
+  const std::uint64_t id = workers_[at]->next_id++;
+  workers_[at]->arriving[id] = end;
+  end.to_proxy->pause(true);
+  workers_[at]->inbox.post(guarded([this, at, id, broker, end] {
+    workers_[at]->arriving.erase(id);
+    workers_[at]->connections[id] = std::make_unique<Connection>(*this, at, id, broker, end);
+    end.to_proxy->pause(false);
+  }));
   return end;
 }
 
