@@ -106,6 +106,16 @@ void ProducerStates::forget_below(Offset log_start) {
   std::erase_if(completed_, [&](const TransactionRange& range) { return range.last < log_start; });
 }
 
+void ProducerStates::forget_cleaned(const PartitionLog& log) {
+  const auto& batches = log.batches();
+  std::erase_if(aborted_, [&batches](const TransactionRange& range) {
+    const auto at = std::partition_point(batches.begin(), batches.end(), [&range](const StoredBatch& batch) {
+      return batch.header.base_offset < range.last;
+    });
+    return at == batches.end() || at->header.base_offset != range.last || at->header.record_count == 0;
+  });
+}
+
 void ProducerStates::verification_failed(const BatchHeader& batch) {
   // A late copy of what was written in a transaction that is over. Real brokers note that too, and then refuse the
   // producer's next batch with 45; here a run must be able to tell such an error from one of the proxy's making.

@@ -47,6 +47,8 @@ class ProducerStates {
   // What the log shows: after a truncation, or at a new leader.
   void rebuild(const PartitionLog&, std::int64_t now_ms);
   void forget_below(Offset log_start);
+  // An aborted transaction whose marker the cleaner took has nothing left that it would hide.
+  void forget_cleaned(const PartitionLog&);
 
   // A partition that could not be verified with the coordinator: nothing above that sequence may come before it.
   void verification_failed(const BatchHeader&);

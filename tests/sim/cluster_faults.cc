@@ -179,6 +179,7 @@ bool Cluster::compact(const std::string& topic, PartitionIndex index, Offset upt
   if (partition == nullptr) return false;
   partition->log.compact(std::min(upto, partition->last_stable_offset()), state_->now_ms,
                          state_->config_number(*found, "delete.retention.ms"), partition->producers.aborted());
+  partition->producers.forget_cleaned(partition->log);
   return true;
 }
 
