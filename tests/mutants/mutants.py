@@ -194,7 +194,7 @@ MUTANTS = [
         "view->producers ? std::make_shared<ProducerTable>(*view->producers)",
         "false ? std::make_shared<ProducerTable>(*view->producers)",
         "5, 2, error surfaced",
-        seeds=(1, 400),
+        seeds=(1, 1200),
         options=(),
     ),
     mutant(
