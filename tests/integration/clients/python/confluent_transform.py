@@ -96,8 +96,19 @@ class Transform:
         if self.open:
             self._persistently(self.producer.abort_transaction)
             self._tell(word)
-        for place in self._persistently(lambda: self.consumer.committed(self.consumer.assignment(), timeout=30)):
+        for place in self._committed_positions():
             self.consumer.seek(TopicPartition(place.topic, place.partition, max(place.offset, -2)))
+
+    def _committed_positions(self):
+        """Of a coordinator that has just been killed librdkafka gives up here, where it goes on elsewhere."""
+        for left in reversed(range(20)):
+            try:
+                return self.consumer.committed(self.consumer.assignment(), timeout=30)
+            except KafkaException as problem:
+                if not left:
+                    raise
+                self.out.line(f"E retriable {problem}")
+                time.sleep(0.5)
 
     def _persistently(self, call):
         """librdkafka says which errors a call may simply be repeated after."""
