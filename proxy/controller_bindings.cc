@@ -228,7 +228,7 @@ void Controller::Impl::let_ids_go(const std::set<std::string>& ids) {
 }
 
 // The log of the home before says it first: whoever finds only that log must not go on with what was left there. That
-// of the new one repeats it, now or when it can be written again (missing_fact).
+// of the new one repeats it, now or when it can be written again (missing_bindings).
 Task<bool> Controller::Impl::record_move(Bindings moved, Cluster from) {
   const bool recorded = co_await record_bindings(moved, from, false);
   if (recorded) co_await record_bindings(moved, other(from), true);
@@ -283,7 +283,9 @@ Task<> Controller::Impl::move_wanted_ids() {
     for (const Cluster to : both_clusters) {
       std::map<std::string, bool> fresh;
       for (const WantedBinding& w : all) {
-        if (w.to == to) fresh[w.name] = fresh.contains(w.name) ? fresh[w.name] && w.fresh : w.fresh;
+        if (w.to != to) continue;
+        bool& all_fresh = fresh.try_emplace(w.name, true).first->second;
+        all_fresh = all_fresh && w.fresh;
       }
       if (!fresh.empty()) co_await move_ids(fresh, to);
     }

@@ -17,6 +17,26 @@ struct FlipOfOrders : testing::Test {
     world.start("p1");
     world.run(3'000);
   }
+  // Asks the coordinator of "shop" on the source itself, past the proxy.
+  template <class Answer, class Question>
+  std::optional<Answer> at_coordinator(const Question& question, Version version) {
+    sim::ClusterClient& client = world.clients[index_of(source)];
+    return client.ask<Answer>(client.to(client.cluster.transaction_coordinator("shop")), question, version);
+  }
+  InitProducerIdResponse initialise_shop() {
+    InitProducerIdRequest init;
+    init.transactional_id = "shop";
+    init.transaction_timeout_ms = 60'000;
+    return at_coordinator<InitProducerIdResponse>(init, 4).value();
+  }
+  void add_orders(const InitProducerIdResponse& owner) {
+    AddPartitionsToTxnRequest add;
+    add.v3_and_below_transactional_id = "shop";
+    add.v3_and_below_producer_id = owner.producer_id;
+    add.v3_and_below_producer_epoch = owner.producer_epoch;
+    add.v3_and_below_topics.push_back({"orders", {0}});
+    ASSERT_TRUE(at_coordinator<AddPartitionsToTxnResponse>(add, 3));
+  }
   ControllerWorld world;
 };
 
@@ -69,20 +89,10 @@ TEST_F(FlipOfOrders, CompactedTopicsKeepTheirTombstonesOnBothClusters) {
 // A client whose answer to EndTxn was lost may ask again only then.
 TEST_F(FlipOfOrders, HowATransactionEndedOutlivesTwoMoves) {
   start("delete");
-  sim::ClusterClient& client = world.clients[index_of(source)];
-  const auto coordinator = client.to(client.cluster.transaction_coordinator("shop"));
-  InitProducerIdRequest init;
-  init.transactional_id = "shop";
-  init.transaction_timeout_ms = 60'000;
-  const auto owner = client.ask<InitProducerIdResponse>(coordinator, init, 4).value();
-  AddPartitionsToTxnRequest add;
-  add.v3_and_below_transactional_id = "shop";
-  add.v3_and_below_producer_id = owner.producer_id;
-  add.v3_and_below_producer_epoch = owner.producer_epoch;
-  add.v3_and_below_topics.push_back({"orders", {0}});
-  ASSERT_TRUE(client.ask<AddPartitionsToTxnResponse>(coordinator, add, 3));
+  const InitProducerIdResponse owner = initialise_shop();
+  add_orders(owner);
   const EndTxnRequest end{"shop", owner.producer_id, owner.producer_epoch, true};
-  ASSERT_EQ(client.ask<EndTxnResponse>(coordinator, end, 3)->error_code, 0);
+  ASSERT_EQ(at_coordinator<EndTxnResponse>(end, 3)->error_code, 0);
   for (const Cluster to : {target, source}) {
     ASSERT_EQ(world.flip(to)->result, "done");
     const TransactionalBinding* binding = world.controller->snapshot()->bindings->find("shop");
@@ -94,12 +104,7 @@ TEST_F(FlipOfOrders, HowATransactionEndedOutlivesTwoMoves) {
 // A coordinator that moves is in no broker's list: what its ids have written would be unknown at the boundary.
 TEST_F(FlipOfOrders, AnIdThatNoBrokerListsMovesAllTheSame) {
   start("delete");
-  sim::ClusterClient& client = world.clients[index_of(source)];
-  const auto coordinator = client.to(client.cluster.transaction_coordinator("shop"));
-  InitProducerIdRequest init;
-  init.transactional_id = "shop";
-  init.transaction_timeout_ms = 60'000;
-  ASSERT_TRUE(client.ask<InitProducerIdResponse>(coordinator, init, 4));
+  initialise_shop();
   ASSERT_EQ(world.flip(target)->result, "done");
   ASSERT_EQ(world.flip(source)->result, "done");
   world.instead = [](Cluster c, NodeId, ApiKey api, Version version, BytesView) -> std::optional<Bytes> {
@@ -118,23 +123,13 @@ TEST_F(FlipOfOrders, ATransactionOfAnotherRouteIsNotWaitedFor) {
   world.controller->define_route(
       {"second", {"payments"}}, [](const std::string& error) { EXPECT_EQ(error, ""); }, world.now);
   world.run(1'000);
-  sim::ClusterClient& client = world.clients[index_of(source)];
-  const auto coordinator = client.to(client.cluster.transaction_coordinator("shop"));
-  InitProducerIdRequest init;
-  init.transactional_id = "shop";
-  init.transaction_timeout_ms = 60'000;
-  const auto owner = client.ask<InitProducerIdResponse>(coordinator, init, 4).value();
+  const InitProducerIdResponse owner = initialise_shop();
   const AddOffsetsToTxnRequest offsets{"shop", owner.producer_id, owner.producer_epoch, "readers"};
-  ASSERT_EQ(client.ask<AddOffsetsToTxnResponse>(coordinator, offsets, 3)->error_code, 0);
+  ASSERT_EQ(at_coordinator<AddOffsetsToTxnResponse>(offsets, 3)->error_code, 0);
   const auto with_offsets_alone = world.flip(target, FlipWishes{}, "second");
   ASSERT_TRUE(!with_offsets_alone || with_offsets_alone->result == "failed") << "it may yet write to payments";
   world.run(10'000);
-  AddPartitionsToTxnRequest add;
-  add.v3_and_below_transactional_id = "shop";
-  add.v3_and_below_producer_id = owner.producer_id;
-  add.v3_and_below_producer_epoch = owner.producer_epoch;
-  add.v3_and_below_topics.push_back({"orders", {0}});
-  ASSERT_TRUE(client.ask<AddPartitionsToTxnResponse>(coordinator, add, 3));
+  add_orders(owner);
   EXPECT_EQ(world.flip(target, FlipWishes{}, "second").value().result, "done");
 }
 

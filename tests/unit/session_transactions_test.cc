@@ -33,6 +33,28 @@ struct TransactionsScript : HandlerScript {
     answer(reached, FindCoordinatorResponse{.node_id = real_node(cluster, 0)});
     return at_broker(cluster).value();
   }
+  // Commits offsets of "readers" on the target under a member's name, and gives the question to its coordinator, on the
+  // source, that follows.
+  Reached commit_as_member(std::int32_t generation) {
+    TxnOffsetCommitRequest request;
+    request.transactional_id = "shop";
+    request.group_id = "readers";
+    request.producer_id = 4000;
+    request.producer_epoch = 5;
+    request.generation_id_or_member_epoch = generation;
+    request.member_id = "m1";
+    request.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0, .committed_offset = 3}}});
+    ask(ApiKey::TxnOffsetCommit, commit_version, request);
+    const Reached commit = at_coordinator(target);
+    EXPECT_EQ(commit.header.api, ApiKey::TxnOffsetCommit);
+    EXPECT_EQ(commit.as<TxnOffsetCommitRequest>().member_id, "");
+    TxnOffsetCommitResponse done;
+    done.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0}}});
+    answer(commit, done);
+    const Reached beat = at_coordinator(source);
+    EXPECT_EQ(beat.header.api, ApiKey::Heartbeat);
+    return beat;
+  }
   std::int64_t in_flight() const {
     std::int64_t sum = 0;
     for (const auto& [route, load] : worker.routes) sum += load.writes_in_flight;
@@ -152,23 +174,7 @@ TEST_F(TransactionsScript, AClientWhoseGroupIsCoordinatedElsewhereIsToldSo) {
     if (broker.cluster == source && broker.real_id == real_node(source, 0)) options.virtual_broker = id;
   }
   begin(moved(RoutePhase::open, 1));
-  TxnOffsetCommitRequest request;
-  request.transactional_id = "shop";
-  request.group_id = "readers";
-  request.producer_id = 4000;
-  request.producer_epoch = 5;
-  request.generation_id_or_member_epoch = 1;
-  request.member_id = "m1";
-  request.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0, .committed_offset = 3}}});
-  ask(ApiKey::TxnOffsetCommit, commit_version, request);
-  const Reached commit = at_coordinator(target);
-  ASSERT_EQ(commit.header.api, ApiKey::TxnOffsetCommit);
-  EXPECT_EQ(commit.as<TxnOffsetCommitRequest>().member_id, "");
-  TxnOffsetCommitResponse done;
-  done.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0}}});
-  answer(commit, done);
-  const Reached beat = at_coordinator(source);
-  ASSERT_EQ(beat.header.api, ApiKey::Heartbeat);
+  const Reached beat = commit_as_member(1);
   answer(beat, HeartbeatResponse{.error_code = number(ErrorCode::NOT_COORDINATOR)});
   const auto got = next_answer<TxnOffsetCommitResponse>(ApiKey::TxnOffsetCommit, commit_version).value();
   EXPECT_EQ(got.topics.at(0).partitions.at(0).error_code, number(ErrorCode::NOT_COORDINATOR));
@@ -178,22 +184,7 @@ TEST_F(TransactionsScript, AClientWhoseGroupIsCoordinatedElsewhereIsToldSo) {
 // a stale epoch in a transaction: clients take the newer one for fatal there.
 TEST_F(TransactionsScript, AStaleMemberOfTheNewerProtocolIsToldTheOlderCode) {
   begin(moved(RoutePhase::open, 1));
-  TxnOffsetCommitRequest request;
-  request.transactional_id = "shop";
-  request.group_id = "readers";
-  request.producer_id = 4000;
-  request.producer_epoch = 5;
-  request.generation_id_or_member_epoch = 6;
-  request.member_id = "m1";
-  request.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0, .committed_offset = 3}}});
-  ask(ApiKey::TxnOffsetCommit, commit_version, request);
-  const Reached commit = at_coordinator(target);
-  ASSERT_EQ(commit.header.api, ApiKey::TxnOffsetCommit);
-  TxnOffsetCommitResponse done;
-  done.topics.push_back({.name = "orders", .partitions = {{.partition_index = 0}}});
-  answer(commit, done);
-  const Reached beat = at_coordinator(source);
-  ASSERT_EQ(beat.header.api, ApiKey::Heartbeat);
+  const Reached beat = commit_as_member(6);
   answer(beat, HeartbeatResponse{.error_code = number(ErrorCode::UNKNOWN_MEMBER_ID)});
   const Reached read = at_coordinator(source);
   ASSERT_EQ(read.header.api, ApiKey::OffsetFetch);
