@@ -13,6 +13,8 @@ ROOT = HERE.parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossover" / "integration"
 TOOLS_VERSION = "4.3.1"  # the newest whose tools are published; they speak to every broker from 2.1
 PYTHON_PACKAGES = ["confluent-kafka==2.16.1", "kafka-python==3.0.12", "lz4", "crc32c"]
+# librdkafka before it gave up brokers that the cluster does not list for a while (2.10); see scenario_cuts.py.
+OLDER_PYTHON_PACKAGES = ["confluent-kafka==2.8.2"]
 APT_PACKAGES = "openjdk-17-jdk-headless maven python3-venv g++ librdkafka-dev"
 
 
@@ -134,23 +136,24 @@ def _stamp(source):
     return format(int(source.stat().st_mtime_ns) & 0xFFFFFFFFFFFF, "x")
 
 
-VENV = CACHE / ("venv-" + "-".join(package.replace("==", "") for package in PYTHON_PACKAGES))
+def _venv(packages):
+    return CACHE / ("venv-" + "-".join(package.replace("==", "") for package in packages))
 
 
 def venv_ready():
-    return (VENV / "done").exists()
+    return (_venv(PYTHON_PACKAGES) / "done").exists()
 
 
-def venv_python():
-    """The interpreter of an environment with the Python clients. A changed list of packages makes a new one."""
-    path = VENV
+def venv_python(packages=PYTHON_PACKAGES):
+    """The interpreter of an environment with these Python clients. A changed list of packages makes a new one."""
+    path = _venv(packages)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(path.name + ".lock"), "w") as lock:  # not once(): an environment cannot be moved
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not venv_ready():
+        if not (path / "done").exists():
             shutil.rmtree(path, ignore_errors=True)
             run(sys.executable, "-m", "venv", path)
-            run(path / "bin/pip", "install", "-q", *PYTHON_PACKAGES)
+            run(path / "bin/pip", "install", "-q", *packages)
             (path / "done").touch()
     return path / "bin" / "python"
 
@@ -174,6 +177,7 @@ def install_all(versions=("4.3.1",)):
     streams_application()
     cpp_worker()
     venv_python()
+    venv_python(OLDER_PYTHON_PACKAGES)
 
 
 if __name__ == "__main__":

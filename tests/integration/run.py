@@ -63,7 +63,7 @@ class Labs:
         return self._lab
 
     def proxy_log(self):
-        return self._lab and self._lab.proxy and self._lab.proxy.log
+        return self._lab and getattr(self._lab.proxy, "log", None)
 
     def drop(self, keep=False):
         if self._lab:

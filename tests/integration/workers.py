@@ -36,8 +36,8 @@ def _streams():
     ]
 
 
-def _python(name):
-    return lambda: [install.venv_python(), CLIENTS / "python" / f"{name}_worker.py"]
+def _python(name, packages=install.PYTHON_PACKAGES):
+    return lambda: [install.venv_python(packages), CLIENTS / "python" / f"{name}_worker.py"]
 
 
 @functools.cache
@@ -58,6 +58,7 @@ COMMANDS = {
     "java-2.8.2": _java("2.8.2"),
     "java-3.4.1": _java("3.4.1"),
     "confluent": _python("confluent"),
+    "confluent-2.8.2": _python("confluent", install.OLDER_PYTHON_PACKAGES),
     "librdkafka-2.0.2": lambda: [install.cpp_worker()],
     "kafka-python": _python("kafka_python"),
     "franz": _built("franz"),
@@ -66,9 +67,9 @@ COMMANDS = {
     "kafkago": _built("kafkago"),
     "streams": _streams,  # only transforms
 }
-PYTHON = {"confluent", "kafka-python"}
+PYTHON = {"confluent", "confluent-2.8.2", "kafka-python"}
 BUILT = {"franz", "sarama", "kafkajs", "kafkago"}
-ONLY_TRANSACTIONS = {"java-3.4.1", "streams"}
+ONLY_TRANSACTIONS = {"java-3.4.1", "confluent-2.8.2", "streams"}
 NOT_IDEMPOTENT = {"kafkago"}  # has no idempotent producer
 
 
