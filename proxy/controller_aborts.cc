@@ -145,7 +145,7 @@ Task<> Controller::Impl::run_abort(std::string transactional_id, AbortDone done)
   std::vector<std::string> asked;
   asked.push_back(transactional_id);
   const auto known = co_await find_and_describe_ids(report.cluster, asked);
-  if (!known)
+  if (!known || !known->contains(transactional_id))
     co_return refuse("its coordinator on the " + cluster + " cluster did not describe it",
                      "from 3.0 on a cluster can; try again");
   const KnownId is = known->at(transactional_id);

@@ -122,6 +122,7 @@ Task<std::optional<Controller::Impl::KnownIds>> Controller::Impl::describe_ids(C
     for (const auto& row : answer->transaction_states) {
       const bool none = is(row.error_code, ErrorCode::TRANSACTIONAL_ID_NOT_FOUND);
       if (row.error_code != 0 && !none) co_return std::nullopt;
+      if (!ids.contains(row.transactional_id)) continue;
       KnownId& id = known[row.transactional_id];
       if (none) continue;
       id.name = {row.producer_id, row.producer_epoch};

@@ -315,8 +315,10 @@ Task<std::optional<std::vector<OpenTransaction>>> Controller::Impl::look_at_ids(
   auto known = co_await describe_ids(flip.from, *listed);
   if (!known) co_return std::nullopt;
   for (const std::string& id : unlisted) {
-    if (!known->at(id).state.empty()) continue;
-    known->erase(id);
+    const auto found = known->find(id);
+    if (found == known->end()) co_return std::nullopt;
+    if (!found->second.state.empty()) continue;
+    known->erase(found);
     flip.absent.insert(id);
   }
   std::vector<OpenTransaction> open;

@@ -528,6 +528,22 @@ MUTANTS = [
         unit="FlipOfOrders.AnIdThatNoBrokerListsMovesAllTheSame",
     ),
     mutant(
+        "names_taken_as_bytes",
+        "what is learnt from requests bears the names that brokers give it in their answers",
+        "protocol/codec.cc",
+        "std::string text = valid_utf8(raw);",
+        "std::string text(raw);",
+        unit="TransactionsScript.AnIdThatIsNoTextIsRememberedAsItsBrokerKnowsIt",
+    ),
+    mutant(
+        "control_records_unreadable",
+        "a control record that could not be read again is never written",
+        STATE,
+        "return protocol::valid_utf8(json::serialize(body));",
+        "return json::serialize(body);",
+        unit="ControlLog.NamesThatAreNoTextAreWrittenAsText",
+    ),
+    mutant(
         "move_in_one_log_alone",
         "each control log tells alone what is at home on its cluster",
         "proxy/controller_watch.cc",

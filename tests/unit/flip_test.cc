@@ -115,6 +115,32 @@ TEST_F(FlipOfOrders, AnIdThatNoBrokerListsMovesAllTheSame) {
   EXPECT_EQ(world.controller->snapshot()->bindings->home_of("shop"), target);
 }
 
+// Nothing is known of an id then, so nothing can be moved, nor be aborted.
+TEST_F(FlipOfOrders, AnIdDescribedUnderAnotherNameIsNotDescribed) {
+  start("delete");
+  initialise_shop();
+  ASSERT_EQ(world.flip(target)->result, "done");
+  ASSERT_EQ(world.flip(source)->result, "done");
+  world.instead = [](Cluster c, NodeId, ApiKey api, Version version, BytesView) -> std::optional<Bytes> {
+    if (c != source) return std::nullopt;
+    if (api == ApiKey::ListTransactions) return encode(ListTransactionsResponse{}, version);
+    if (api != ApiKey::DescribeTransactions) return std::nullopt;
+    DescribeTransactionsResponse other;
+    other.transaction_states.push_back({.transactional_id = "another", .transaction_state = "Ongoing"});
+    return encode(other, version);
+  };
+  world.begin_flip(target);
+  world.run(15'000);
+  EXPECT_EQ(world.said("flip_abandoned", "error"),
+            "not every coordinator of the source cluster described its transactions");
+  std::optional<AbortReport> aborted;
+  world.controller->abort_transaction(
+      "shop", [&aborted](const AbortReport& report) { aborted = report; }, world.now);
+  world.run(5'000);
+  ASSERT_TRUE(aborted);
+  EXPECT_EQ(aborted->error, "its coordinator on the source cluster did not describe it");
+}
+
 // One of a loop that reads and writes topics of its own route alone, open for as long as it likes.
 TEST_F(FlipOfOrders, ATransactionOfAnotherRouteIsNotWaitedFor) {
   world.cluster(source).create_topic("payments", 1);
