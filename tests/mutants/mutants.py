@@ -544,6 +544,22 @@ MUTANTS = [
         unit="ControlLog.NamesThatAreNoTextAreWrittenAsText",
     ),
     mutant(
+        "coordinators_looked_for_again",
+        "the coordinator of an id that moves is looked for once, and again only when it is another one",
+        BINDINGS,
+        "std::erase_if(lost, [&nodes](const std::string& id) { return nodes.contains(id); });",
+        "",
+        unit="FlipOfOrders.OnlyWhoseCoordinatorMovedIsLookedForAgain",
+    ),
+    mutant(
+        "ids_taken_over_in_a_moment",
+        "the new home has as long to take ids over as a flip waits for transactions to end",
+        FLIP,
+        "std::max(deadline, now_ + move_ms)",
+        "now_ + move_ms",
+        unit="FlipOfOrders.TheNewHomeMayTakeTheBrakesTimeToTakeIdsOver",
+    ),
+    mutant(
         "move_in_one_log_alone",
         "each control log tells alone what is at home on its cluster",
         "proxy/controller_watch.cc",
