@@ -560,6 +560,14 @@ MUTANTS = [
         unit="FlipOfOrders.TheNewHomeMayTakeTheBrakesTimeToTakeIdsOver",
     ),
     mutant(
+        "producers_found_by_number_alone",
+        "a producer is listed to who asks for it, and not another cluster's of the same number",
+        "proxy/handle_transactions.cc",
+        "if (given.allocator == cluster) real.push_back(given.id);",
+        "real.push_back(given.id);",
+        unit="ListScript.AProducerOfTheOtherClusterIsNotAskedFor",
+    ),
+    mutant(
         "move_in_one_log_alone",
         "each control log tells alone what is at home on its cluster",
         "proxy/controller_watch.cc",
