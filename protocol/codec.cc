@@ -5,8 +5,26 @@
 #include <algorithm>
 
 #include "protocol/codec_impl.h"
+#include "protocol/utf8.h"
 
 namespace crossover::protocol::codec {
+namespace {
+
+// Neither clients nor brokers read longer ones (the length checks of Kafka's generated messages), and versions before
+// the flexible ones cannot tell their length.
+constexpr std::size_t most_string_bytes = INT16_MAX;
+
+// The next bytes as what they are in that row: text becomes what a broker makes of it, so that everything learnt from
+// requests bears the name that the brokers' answers give it.
+std::string next_value(Reader& reader, const Field& row, std::size_t size) {
+  const BytesView raw = reader.raw(size);
+  if (row.type != WireType::string) return std::string(raw);
+  std::string text = valid_utf8(raw);
+  if (text.size() > most_string_bytes) reader.fail();
+  return text;
+}
+
+}  // namespace
 
 std::optional<std::size_t> Source::length(bool short_length, bool nullable) {
   const std::int64_t n = flexible       ? std::int64_t{reader.unsigned_varint()} - 1
@@ -21,12 +39,13 @@ std::optional<std::size_t> Source::length(bool short_length, bool nullable) {
 
 void read(Source& in, const Field& row, std::string& out) {
   // Also an element of an array that may be null, which itself may not.
-  if (const auto size = in.length(row.type == WireType::string, false)) out = in.reader.raw(*size);
+  if (const auto size = in.length(row.type == WireType::string, false)) out = next_value(in.reader, row, *size);
 }
 
 void read(Source& in, const Field& row, std::optional<std::string>& out) {
   out.reset();
-  if (const auto size = in.length(row.type == WireType::string, in.nullable(row))) out.emplace(in.reader.raw(*size));
+  if (const auto size = in.length(row.type == WireType::string, in.nullable(row)))
+    out.emplace(next_value(in.reader, row, *size));
 }
 
 void read(Source& in, const Field& row, Records& out) {
@@ -61,9 +80,7 @@ void Target::null(const Field& row, bool short_length) {
 
 void write(Target& out, const Field& row, const std::string& value) {
   const bool short_length = row.type == WireType::string;
-  // Versions before the flexible ones count a string in 16 bits; a longer one (an error's text) is cut.
-  const std::size_t size =
-      short_length && !out.flexible ? std::min(value.size(), std::size_t{INT16_MAX}) : value.size();
+  const std::size_t size = short_length ? std::min(value.size(), most_string_bytes) : value.size();  // an error's text
   out.length(size, short_length);
   out.writer.raw(BytesView(value).substr(0, size));
 }

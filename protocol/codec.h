@@ -9,7 +9,7 @@
 namespace crossover::protocol {
 
 // T is one of the structs of messages.h. nullopt when malformed, when bytes are left over or the version is unknown.
-// String and bytes members are copies; `Records` members point into `body`.
+// String and bytes members are copies, strings as brokers read them (utf8.h); `Records` members point into `body`.
 template <class T>
 std::optional<T> decode(BytesView body, Version version);
 

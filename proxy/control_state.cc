@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "protocol/utf8.h"
+
 namespace crossover::proxy {
 namespace {
 
@@ -502,6 +504,12 @@ std::optional<bool> ControlLog::outcome(const std::string& record_id) const {
 namespace control_record {
 namespace {
 
+// A record that nobody could read again would take all that comes after it along. What is not ASCII stands in the text
+// as it is.
+Bytes text_of(const json::object& body) {
+  return protocol::valid_utf8(json::serialize(body));
+}
+
 json::object head(const Chain& chain, std::string_view type) {
   return {{"v", format}, {"type", type}, {"id", chain.id}, {"prev", chain.prev}, {"by", chain.by}};
 }
@@ -512,7 +520,7 @@ Bytes flip(const Chain& chain, std::string_view type, const RouteState& route, c
   o["route"] = route_body(route);
   o["parts"] = parts_id;
   o["part_count"] = parts;
-  return json::serialize(o);
+  return text_of(o);
 }
 
 json::object broker_body(NodeId id, const BrokerRecord& b) {
@@ -531,33 +539,33 @@ Bytes identity(const Chain& chain, const std::string& cluster_id, const std::arr
   json::object o = head(chain, "identity");
   o["cluster_id"] = cluster_id;
   o["real_cluster_ids"] = real_ids_body(real_cluster_ids);
-  return json::serialize(o);
+  return text_of(o);
 }
 
 Bytes broker(const Chain& chain, NodeId virtual_id, const BrokerRecord& b) {
   json::object o = head(chain, "broker");
   for (const auto& field : broker_body(virtual_id, b)) o[field.key()] = field.value();
-  return json::serialize(o);
+  return text_of(o);
 }
 
 Bytes versions(const Chain& chain, Cluster cluster, const ClusterVersions& v) {
   json::object o = head(chain, "versions");
   o["cluster"] = name_of(cluster);
   for (const auto& field : versions_body(v)) o[field.key()] = field.value();
-  return json::serialize(o);
+  return text_of(o);
 }
 
 Bytes routes(const Chain& chain, const ControlState& state) {
   json::object o = head(chain, "routes");
   for (const auto& field : routes_body(state)) o[field.key()] = field.value();
-  return json::serialize(o);
+  return text_of(o);
 }
 
 Bytes forget(const Chain& chain, const std::string& topic, const Uuid& virtual_id) {
   json::object o = head(chain, "forget");
   o["topic"] = topic;
   o["topic_id"] = to_string(virtual_id);
-  return json::serialize(o);
+  return text_of(o);
 }
 
 Bytes lost(const Chain& chain, const std::string& topic, const Uuid& virtual_id, Cluster cluster) {
@@ -565,11 +573,11 @@ Bytes lost(const Chain& chain, const std::string& topic, const Uuid& virtual_id,
   o["topic"] = topic;
   o["topic_id"] = to_string(virtual_id);
   o["cluster"] = name_of(cluster);
-  return json::serialize(o);
+  return text_of(o);
 }
 
 Bytes nothing(const Chain& chain) {
-  return json::serialize(head(chain, "nothing"));
+  return text_of(head(chain, "nothing"));
 }
 
 namespace {
@@ -620,7 +628,7 @@ class PartWriter {
                    {"topics", std::move(topics_)},
                    {"transactional_ids", std::move(ids_)},
                    {"groups", std::move(groups_)}};
-    parts_.push_back(json::serialize(o));
+    parts_.push_back(text_of(o));
     for (json::array* rows : {&topics_, &ids_, &groups_}) *rows = json::array();
     size_ = 0;
   }
@@ -646,7 +654,7 @@ Bytes bind(const Chain& chain, const std::string& parts_id, std::size_t count) {
   json::object o = head(chain, "bind");
   o["parts"] = parts_id;
   o["part_count"] = count;
-  return json::serialize(o);
+  return text_of(o);
 }
 
 Bytes close(const Chain& chain, const RouteState& route, const std::string& parts_id, std::size_t parts) {
@@ -672,7 +680,7 @@ Bytes snapshot(const Chain& chain, const ControlState& state, const std::string&
   o["forgotten"] = std::move(forgotten);
   o["parts"] = parts_id;
   o["part_count"] = parts;
-  return json::serialize(o);
+  return text_of(o);
 }
 
 }  // namespace control_record

@@ -74,7 +74,7 @@ Task<bool> Controller::Impl::abort_open(Flip& flip, std::vector<OpenTransaction>
   io_.log("warn", "transactions_aborted", {{"route", flip.report.route}, {"owners", owners_of(flip.report.aborted)}});
   std::map<std::string, ProducerName> names;
   std::string problem;
-  const bool done = co_await initialise_ids(flip.from, ids, names, problem);
+  const bool done = co_await initialise_ids(flip.from, ids, now_ + move_ms, names, problem);
   if (!done) fail(flip, "open transactions could not be aborted: " + problem);
   co_return done;
 }
@@ -145,7 +145,7 @@ Task<> Controller::Impl::run_abort(std::string transactional_id, AbortDone done)
   std::vector<std::string> asked;
   asked.push_back(transactional_id);
   const auto known = co_await find_and_describe_ids(report.cluster, asked);
-  if (!known)
+  if (!known || !known->contains(transactional_id))
     co_return refuse("its coordinator on the " + cluster + " cluster did not describe it",
                      "from 3.0 on a cluster can; try again");
   const KnownId is = known->at(transactional_id);
@@ -162,7 +162,7 @@ Task<> Controller::Impl::run_abort(std::string transactional_id, AbortDone done)
   ids[transactional_id] = is;
   std::map<std::string, ProducerName> names;
   std::string problem;
-  const bool done_there = co_await initialise_ids(report.cluster, ids, names, problem);
+  const bool done_there = co_await initialise_ids(report.cluster, ids, now_ + move_ms, names, problem);
   if (!done_there) co_return refuse(problem, "GET /v1/status, then try again");
   io_.log("warn", "transactions_aborted", {{"owners", described(report.transaction)}});
   done(report);

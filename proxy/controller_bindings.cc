@@ -1,5 +1,6 @@
 // Moves transactional ids, and the offsets that transactions commit, between the clusters (binding.h).
 #include <algorithm>
+#include <deque>
 
 #include "protocol/error_code.h"
 #include "protocol/messages.h"
@@ -14,7 +15,6 @@ using namespace protocol;
 namespace {
 
 constexpr Millis answer_ms = 2'000;
-constexpr Millis move_ms = 3'000;  // below what a session holds a request for
 constexpr std::size_t at_once = 64;
 constexpr const char* own_transactional_id = "__crossover_offsets";
 
@@ -22,10 +22,14 @@ bool is(std::int16_t error, ErrorCode code) {
   return error == static_cast<std::int16_t>(code);
 }
 
-// Errors that go away by themselves.
+// Errors that go away by themselves, at the same coordinator.
 bool passes(std::int16_t error) {
-  return is(error, ErrorCode::CONCURRENT_TRANSACTIONS) || is(error, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) ||
-         is(error, ErrorCode::COORDINATOR_NOT_AVAILABLE) || is(error, ErrorCode::NOT_COORDINATOR);
+  return is(error, ErrorCode::CONCURRENT_TRANSACTIONS) || is(error, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+}
+
+// Another one may be its coordinator by now.
+bool moves(std::int16_t error) {
+  return is(error, ErrorCode::COORDINATOR_NOT_AVAILABLE) || is(error, ErrorCode::NOT_COORDINATOR);
 }
 
 // g++ 12 compiles no braced list among the arguments of what is awaited.
@@ -51,25 +55,26 @@ LastEnd end_of(const std::string& state) {
 
 }  // namespace
 
-// Those that are known now; all questions are under way together.
+// Those that are known now. Where one question is not answered the others would not be either.
 Task<Controller::Impl::Coordinators> Controller::Impl::coordinators(Cluster cluster, std::int8_t kind,
                                                                     std::vector<std::string> names) {
   Coordinators found;
   const auto version = version_of(cluster, ApiKey::FindCoordinator, {1, 3});
   if (!version) co_return found;
-  for (std::size_t from = 0; from < names.size(); from += at_once) {
-    std::vector<Pending> asked;
-    const std::size_t to = std::min(names.size(), from + at_once);
-    for (std::size_t i = from; i < to; ++i) {
+  std::deque<Pending> asked;
+  std::size_t sent = 0;
+  for (std::size_t done = 0; done < names.size(); ++done) {
+    for (; sent < std::min(names.size(), done + at_once); ++sent) {
       FindCoordinatorRequest question;
-      question.key = names[i];
+      question.key = names[sent];
       question.key_type = kind;
       asked.push_back(ask(cluster, any_node, ApiKey::FindCoordinator, *version, encode(question, *version), answer_ms));
     }
-    for (std::size_t i = from; i < to; ++i) {
-      const auto answer = co_await answer_to<FindCoordinatorResponse>(asked[i - from], *version, answer_ms);
-      if (answer && answer->error_code == 0) found[names[i]] = answer->node_id;
-    }
+    const Pending first = asked.front();
+    asked.pop_front();
+    const auto answer = co_await answer_to<FindCoordinatorResponse>(first, *version, answer_ms);
+    if (!answer) break;
+    if (answer->error_code == 0) found[names[done]] = answer->node_id;
   }
   co_return found;
 }
@@ -122,6 +127,7 @@ Task<std::optional<Controller::Impl::KnownIds>> Controller::Impl::describe_ids(C
     for (const auto& row : answer->transaction_states) {
       const bool none = is(row.error_code, ErrorCode::TRANSACTIONAL_ID_NOT_FOUND);
       if (row.error_code != 0 && !none) co_return std::nullopt;
+      if (!ids.contains(row.transactional_id)) continue;
       KnownId& id = known[row.transactional_id];
       if (none) continue;
       id.name = {row.producer_id, row.producer_epoch};
@@ -135,35 +141,59 @@ Task<std::optional<Controller::Impl::KnownIds>> Controller::Impl::describe_ids(C
   co_return known;
 }
 
-// Each id becomes known at its new home, under a name of that cluster. Doing it again does no harm.
-Task<bool> Controller::Impl::initialise_ids(Cluster to, const KnownIds& ids, std::map<std::string, ProducerName>& names,
-                                            std::string& problem) {
+// One question for each that has no name yet, where its coordinator is known. Returns what does not go away by itself;
+// empty: nothing.
+Task<std::string> Controller::Impl::initialise_at(Cluster to, const KnownIds& ids, Millis deadline, Coordinators& nodes,
+                                                  std::map<std::string, ProducerName>& names) {
+  constexpr std::int32_t default_timeout_ms = 60'000;
   const auto version = version_of(to, ApiKey::InitProducerId, {0, 4});
+  std::vector<std::pair<std::string, NodeId>> next;
+  for (const auto& [id, node] : nodes) {
+    if (version && !names.contains(id)) next.emplace_back(id, node);
+  }
+  std::deque<Pending> asked;
+  std::size_t sent = 0;
+  for (std::size_t done = 0; done < next.size() && now_ < deadline; ++done) {
+    for (; sent < std::min(next.size(), done + at_once); ++sent) {
+      const auto& [id, node] = next[sent];
+      InitProducerIdRequest question;
+      question.transactional_id = id;
+      question.transaction_timeout_ms = ids.at(id).timeout_ms > 0 ? ids.at(id).timeout_ms : default_timeout_ms;
+      asked.push_back(ask(to, node, ApiKey::InitProducerId, *version, encode(question, *version), answer_ms));
+    }
+    const std::string& id = next[done].first;
+    const Pending first = asked.front();
+    asked.pop_front();
+    const auto answer = co_await answer_to<InitProducerIdResponse>(first, *version, answer_ms);
+    if (answer && answer->error_code == 0) {
+      names[id] = {answer->producer_id, answer->producer_epoch};
+    } else if (!answer || moves(answer->error_code)) {
+      nodes.erase(id);
+    } else if (!passes(answer->error_code)) {
+      co_return "the transactional id " + id.substr(0, 100) + " cannot be initialised on the " +
+          std::string(to_string(to)) + " cluster: " + std::string(error_name(answer->error_code));
+    }
+  }
+  co_return "";
+}
+
+// Each id becomes known at its new home, under a name of that cluster. Doing it again does no harm. What an abandoned
+// attempt was given is not kept for the next: somebody else may have initialised the id there since, or the cluster may
+// have forgotten it, and its owner would be fenced under a name that was never used.
+Task<bool> Controller::Impl::initialise_ids(Cluster to, const KnownIds& ids, Millis deadline,
+                                            std::map<std::string, ProducerName>& names, std::string& problem) {
   std::vector<std::string> missing;
   for (const auto& [id, known] : ids) {
     if (!names.contains(id)) missing.push_back(id);
   }
-  const Millis deadline = now_ + move_ms;
-  constexpr std::int32_t default_timeout_ms = 60'000;
+  Coordinators nodes;
   while (!missing.empty()) {
-    const Coordinators nodes = co_await coordinators(to, transaction_kind, missing);
-    std::vector<std::pair<std::string, Pending>> asked;
-    for (const std::string& id : missing) {
-      if (!version || !nodes.contains(id) || asked.size() == at_once) continue;
-      InitProducerIdRequest question;
-      question.transactional_id = id;
-      question.transaction_timeout_ms = ids.at(id).timeout_ms > 0 ? ids.at(id).timeout_ms : default_timeout_ms;
-      asked.emplace_back(
-          id, ask(to, nodes.at(id), ApiKey::InitProducerId, *version, encode(question, *version), answer_ms));
-    }
-    for (const auto& [id, pending] : asked) {
-      const auto answer = co_await answer_to<InitProducerIdResponse>(pending, *version, answer_ms);
-      if (answer && answer->error_code == 0) names[id] = {answer->producer_id, answer->producer_epoch};
-      if (!answer || answer->error_code == 0 || passes(answer->error_code)) continue;
-      problem = "the transactional id " + id.substr(0, 100) + " cannot be initialised on the " +
-                std::string(to_string(to)) + " cluster: " + std::string(error_name(answer->error_code));
-      co_return false;
-    }
+    std::vector<std::string> lost = missing;
+    std::erase_if(lost, [&nodes](const std::string& id) { return nodes.contains(id); });
+    Coordinators found = co_await coordinators(to, transaction_kind, lost);
+    nodes.merge(found);
+    problem = co_await initialise_at(to, ids, deadline, nodes, names);
+    if (!problem.empty()) co_return false;
     std::erase_if(missing, [&names](const std::string& id) { return names.contains(id); });
     if (missing.empty()) break;
     if (now_ >= deadline) {
@@ -358,7 +388,7 @@ Task<bool> Controller::Impl::move_held_ids(std::map<std::string, bool> fresh, Cl
   PlaceNames none;
   std::string problem;
   if (described) problem = co_await learn_sequences(from, *known, none);
-  if (problem.empty()) co_await initialise_ids(to, *known, names, problem);
+  if (problem.empty()) co_await initialise_ids(to, *known, now_ + move_ms, names, problem);
   if (!problem.empty()) io_.log("warn", "transactional_ids_not_moved", {{"error", problem}});
   Bindings after;
   for (const auto& [id, name] : names) after.ids[id] = moved(id, known->at(id), name, to);
@@ -482,7 +512,7 @@ Task<bool> Controller::Impl::write_offsets_in_transaction(std::string group, Clu
   own[own_transactional_id] = {};
   std::map<std::string, ProducerName> names;
   std::string problem;
-  const bool known = co_await initialise_ids(to, own, names, problem);
+  const bool known = co_await initialise_ids(to, own, now_ + move_ms, names, problem);
   const auto nodes = co_await coordinators(to, transaction_kind, just(own_transactional_id));
   const auto groups = co_await coordinators(to, group_kind, just(group));
   const auto add_version = version_of(to, ApiKey::AddOffsetsToTxn, {0, 3});

@@ -210,8 +210,11 @@ class Controller::Impl {
   Task<std::optional<Coordinators>> listed_ids(Cluster cluster);
   Task<std::optional<KnownIds>> describe_ids(Cluster cluster, Coordinators ids);
   Task<std::optional<KnownIds>> find_and_describe_ids(Cluster cluster, std::vector<std::string> ids);
-  Task<bool> initialise_ids(Cluster to, const KnownIds& ids, std::map<std::string, ProducerName>& names,
-                            std::string& problem);
+  static constexpr Millis move_ms = 3'000;  // for what moves by itself: below what a session holds a request for
+  Task<std::string> initialise_at(Cluster to, const KnownIds& ids, Millis deadline, Coordinators& nodes,
+                                  std::map<std::string, ProducerName>& names);
+  Task<bool> initialise_ids(Cluster to, const KnownIds& ids, Millis deadline,
+                            std::map<std::string, ProducerName>& names, std::string& problem);
   TransactionalBinding moved(const std::string& id, const KnownId& known, ProducerName real, Cluster to) const;
   // Their requests are held from now on, those of `braking` that belong to an open transaction excepted; true once no
   // request that would be held is in flight.

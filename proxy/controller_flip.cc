@@ -315,8 +315,10 @@ Task<std::optional<std::vector<OpenTransaction>>> Controller::Impl::look_at_ids(
   auto known = co_await describe_ids(flip.from, *listed);
   if (!known) co_return std::nullopt;
   for (const std::string& id : unlisted) {
-    if (!known->at(id).state.empty()) continue;
-    known->erase(id);
+    const auto found = known->find(id);
+    if (found == known->end()) co_return std::nullopt;
+    if (!found->second.state.empty()) continue;
+    known->erase(found);
     flip.absent.insert(id);
   }
   std::vector<OpenTransaction> open;
@@ -375,7 +377,8 @@ Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
     co_await pause;
   }
   flip.rested = flip.ids;
-  const bool initialised = co_await initialise_ids(flip.to, flip.ids, flip.names, problem);
+  const Millis until = std::max(deadline, now_ + move_ms);  // the last one may have ended late
+  const bool initialised = co_await initialise_ids(flip.to, flip.ids, until, flip.names, problem);
   if (!initialised) fail(flip, problem);
   co_return initialised;
 }
@@ -414,10 +417,6 @@ Task<bool> Controller::Impl::ids_at_rest(Flip& flip, bool& again) {
     const KnownId& rested = flip.rested.at(id);
     if (is.name == rested.name) is.sequences = rested.sequences;
   }
-  std::string problem;
-  const bool initialised = co_await initialise_ids(flip.to, flip.ids, flip.names, problem);
-  if (!initialised) fail(flip, problem);
-  if (!initialised) co_return false;
   for (const auto& [id, is] : flip.ids) flip.bindings.ids[id] = moved(id, is, flip.names.at(id), flip.to);
   co_return true;
 }

@@ -370,7 +370,8 @@ Task<bool> Controller::Impl::fence_ids(Flip& flip) {
     if (before) been_there[id] = {};
   }
   std::string problem;
-  const bool fenced = co_await initialise_ids(flip.to, been_there, flip.names, problem);
+  const bool fenced =
+      co_await initialise_ids(flip.to, been_there, now_ + options_.transactions_ms, flip.names, problem);
   if (!fenced) fail(flip, problem);
   for (const auto& [id, name] : flip.names) flip.bindings.ids[id].real = name;
   co_return fenced;

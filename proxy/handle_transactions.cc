@@ -390,6 +390,22 @@ Task<> describe(SessionCore& core, Request& request) {
   core.reply(request, answer);
 }
 
+// What a client's filter means on a cluster: what that one handed out, and what moved there under a name of the other.
+std::vector<std::int64_t> producers_on(const Bindings& bindings, Cluster cluster,
+                                       const std::vector<std::int64_t>& wanted) {
+  constexpr std::int64_t nobody = -1;
+  std::vector<std::int64_t> real;
+  for (const std::int64_t id : wanted) {
+    const AllocatedId given = split_virtual(id);
+    if (given.allocator == cluster) real.push_back(given.id);
+    for (const auto& [name, binding] : bindings.ids) {
+      if (binding.home == cluster && binding.alias.id == id) real.push_back(binding.real.id);
+    }
+  }
+  if (real.empty() && !wanted.empty()) real.push_back(nobody);  // no filter would be all
+  return real;
+}
+
 }  // namespace
 
 Task<> handle_transaction(SessionCore& core, Request& request) {
@@ -417,14 +433,8 @@ Task<> handle_list_transactions(SessionCore& core, Request& request) {
   for (const Cluster c : both_clusters) {
     if (core.own_node(c)) cluster = c;
   }
-  std::vector<std::int64_t> wanted;
-  for (const std::int64_t id : asked->producer_id_filters) {
-    wanted.push_back(split_virtual(id).id);
-    for (const auto& [name, binding] : core.snapshot().bindings->ids) {
-      if (binding.home == cluster && binding.alias.id == id) wanted.push_back(binding.real.id);
-    }
-  }
-  asked->producer_id_filters = wanted;
+  const std::vector<std::int64_t> wanted = asked->producer_id_filters;
+  asked->producer_id_filters = producers_on(*core.snapshot().bindings, cluster, wanted);
   const Bytes body = encode(*asked, request.version());
   Call call = core.send(request, cluster, core.some_node(cluster), request.api(), request.version(), body);
   CallState& answered = co_await call;
@@ -442,6 +452,9 @@ Task<> handle_list_transactions(SessionCore& core, Request& request) {
     const bool as_moved = binding && binding->alias.id >= 0 && binding->real.id == row.producer_id;
     row.producer_id = as_moved ? binding->alias.id : virtual_from_any_wire(row.producer_id, cluster);
   }
+  std::erase_if(answer->transaction_states, [&wanted](const auto& row) {
+    return !wanted.empty() && std::find(wanted.begin(), wanted.end(), row.producer_id) == wanted.end();
+  });
   core.reply(request, *answer);
 }
 

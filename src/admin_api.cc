@@ -10,6 +10,7 @@
 #include <set>
 
 #include "config/config.h"
+#include "protocol/utf8.h"
 #include "src/admin_json.h"
 
 namespace crossover::src {
@@ -46,6 +47,7 @@ AdminResponse method_not_allowed(std::string allow) {
 
 // --- request targets ---
 
+// nullopt also for what is not UTF-8: nothing has such a name.
 std::optional<std::string> percent_decoded(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -60,6 +62,7 @@ std::optional<std::string> percent_decoded(std::string_view text) {
     out += static_cast<char>(value);
     i += 2;
   }
+  if (protocol::valid_utf8(out) != out) return std::nullopt;
   return out;
 }
 
@@ -98,7 +101,7 @@ std::optional<AdminResponse> refuse_unknown_query(const Target& target, const st
     if (known.contains(key)) continue;
     std::string hint = known.empty() ? "this path takes none" : "known here:";
     for (const std::string& name : known) hint += " " + name;
-    return admin_error(400, "unknown query parameter " + valid_utf8(key.substr(0, 60)), hint);
+    return admin_error(400, "unknown query parameter " + key.substr(0, 60), hint);
   }
   return std::nullopt;
 }
@@ -226,7 +229,7 @@ AdminResponse flip_answer(const proxy::FlipReport& report) {
 }
 
 AdminResponse abort_answer(const proxy::AbortReport& report) {
-  if (!report.error.empty()) return admin_error(409, valid_utf8(report.error), valid_utf8(report.hint));
+  if (!report.error.empty()) return admin_error(409, report.error, report.hint);
   return reply(200, json::object{{"result", "aborted"},
                                  {"cluster", std::string(to_string(report.cluster))},
                                  {"transaction", transaction_json(report.transaction)}});
@@ -237,7 +240,7 @@ AdminResponse recovery_answer(const proxy::RecoveryReport& report) {
 }
 
 AdminResponse change_answer(const std::string& route, const std::string& error) {
-  if (!error.empty()) return admin_error(409, valid_utf8(error), "GET /v1/routes shows what there is");
+  if (!error.empty()) return admin_error(409, error, "GET /v1/routes shows what there is");
   return reply(200, json::object{{"route", route}, {"result", "done"}});
 }
 
@@ -475,8 +478,8 @@ AdminApi::AdminApi(AdminBackend& backend, AdminApiOptions options) : backend_(ba
 void AdminApi::handle(const AdminRequest& request, Respond respond) const {
   auto target = parse_target(request.target);
   if (!target)
-    return respond(
-        admin_error(400, "the request target cannot be read", "expected a path and key=value pairs, each key once"));
+    return respond(admin_error(400, "the request target cannot be read",
+                               "expected a path and key=value pairs in UTF-8, each key once"));
   Dispatch(backend_, options_, request, std::move(*target), std::move(respond)).run();
 }
 

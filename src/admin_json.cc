@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "protocol/utf8.h"
+
 namespace crossover::src {
 namespace {
 
@@ -64,35 +66,12 @@ void append(std::string& out, const json::value& value) {
   }
 }
 
-// Length of the well-formed UTF-8 sequence at the start of `t`; 0 if there is none.
-std::size_t sequence_length(std::string_view t) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(t[i]); };
-  const unsigned char first = byte(0);
-  const std::size_t length = first < 0x80   ? 1
-                             : first < 0xc2 ? 0
-                             : first < 0xe0 ? 2
-                             : first < 0xf0 ? 3
-                             : first < 0xf5 ? 4
-                                            : 0;
-  if (length == 0 || length > t.size()) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  // Overlong forms, surrogates and what lies above U+10FFFF.
-  if (length > 2) {
-    const unsigned char second = byte(1);
-    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0)) return 0;
-    if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90)) return 0;
-  }
-  return length;
-}
-
 json::object cluster_json(const StatusView& view, Cluster cluster) {
   json::object out{{"reachable", view.reachable[index_of(cluster)]}};
   if (!view.snapshot || !view.snapshot->images[index_of(cluster)]) return out;
   const proxy::ClusterImage& image = *view.snapshot->images[index_of(cluster)];
   out["known"] = image.known;
-  out["cluster_id"] = valid_utf8(image.cluster_id);
+  out["cluster_id"] = image.cluster_id;
   out["brokers"] = image.brokers.size();
   out["topics"] = image.topics.size();
   return out;
@@ -114,7 +93,7 @@ json::array strangers_json(const std::vector<proxy::Controller::Stranger>& stran
   json::array out;
   for (const auto& stranger : strangers) {
     if (out.size() == max_strangers) break;
-    out.push_back(json::object{{"topic", valid_utf8(stranger.topic)},
+    out.push_back(json::object{{"topic", stranger.topic},
                                {"partition", stranger.partition},
                                {"cluster", text(to_string(stranger.cluster))},
                                {"first_offset", stranger.first},
@@ -139,7 +118,7 @@ json::object counters_json(const proxy::WorkerState::Counters& c) {
 
 json::array names_json(const std::vector<std::string>& names) {
   json::array out;
-  for (const std::string& name : names) out.emplace_back(valid_utf8(name));
+  for (const std::string& name : names) out.emplace_back(name);
   return out;
 }
 
@@ -147,7 +126,7 @@ json::array couplings_json(const std::vector<proxy::RouteCoupling>& couplings) {
   json::array out;
   for (const auto& coupling : couplings) {
     if (out.size() == max_couplings) break;
-    out.push_back(json::object{{"transactional_id", valid_utf8(coupling.transactional_id)},
+    out.push_back(json::object{{"transactional_id", coupling.transactional_id},
                                {"topics", names_json(coupling.topics)},
                                {"groups", names_json(coupling.groups)},
                                {"known_ms", coupling.known_ms},
@@ -206,7 +185,7 @@ json::object summary_json(const StatusView& view, const proxy::RouteStatus& rout
     out["defined_topics"] = nullptr;
   } else {
     json::array topics;
-    for (const std::string& topic : route.topics) topics.emplace_back(valid_utf8(topic));
+    for (const std::string& topic : route.topics) topics.emplace_back(topic);
     out["defined_topics"] = std::move(topics);
   }
   out["couplings"] = couplings_json(route.couplings);
@@ -260,22 +239,7 @@ std::vector<const proxy::TopicView*> topics_of(const StatusView& view, const std
 std::string to_text(const json::value& value) {
   std::string out;
   append(out, value);
-  return out;
-}
-
-std::string valid_utf8(std::string_view t) {
-  std::string out;
-  out.reserve(t.size());
-  while (!t.empty()) {
-    const std::size_t length = sequence_length(t);
-    if (length == 0) {
-      out += "\xef\xbf\xbd";
-    } else {
-      out += t.substr(0, length);
-    }
-    t.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  return out;
+  return protocol::valid_utf8(out);
 }
 
 HoldSummary summarise(std::vector<proxy::Millis> hold_ms) {
@@ -291,7 +255,7 @@ namespace {
 json::array gates_json(const std::vector<proxy::Gate>& gates) {
   json::array out;
   for (const auto& gate : gates)
-    out.push_back(json::object{{"name", gate.name}, {"ok", gate.ok}, {"detail", valid_utf8(gate.detail)}});
+    out.push_back(json::object{{"name", gate.name}, {"ok", gate.ok}, {"detail", gate.detail}});
   return out;
 }
 
@@ -313,7 +277,7 @@ json::object recovery_json(const proxy::RecoveryReport& report) {
   json::array partitions, in_doubt, ids, consequences;
   for (const auto& p : report.partitions) {
     if (partitions.size() == most) break;
-    partitions.push_back(json::object{{"topic", valid_utf8(p.topic)},
+    partitions.push_back(json::object{{"topic", p.topic},
                                       {"partition", p.partition},
                                       {"virtual_end", p.virtual_end},
                                       {"end_offset", p.real_end},
@@ -323,25 +287,25 @@ json::object recovery_json(const proxy::RecoveryReport& report) {
     if (in_doubt.size() == most) break;
     json::object row{{"topic", nullptr},
                      {"partition", nullptr},
-                     {"client_id", valid_utf8(doubt.client_id)},
+                     {"client_id", doubt.client_id},
                      {"producer_id", nullptr},
                      {"records", doubt.records}};
     if (!doubt.topic.empty()) {
-      row["topic"] = valid_utf8(doubt.topic);
+      row["topic"] = doubt.topic;
       row["partition"] = doubt.partition;
     }
     if (doubt.producer_id >= 0) row["producer_id"] = doubt.producer_id;
     in_doubt.push_back(std::move(row));
   }
-  for (const std::string& id : report.transactional_ids) ids.emplace_back(valid_utf8(id));
-  for (const std::string& said : report.consequences) consequences.emplace_back(valid_utf8(said));
+  for (const std::string& id : report.transactional_ids) ids.emplace_back(id);
+  for (const std::string& said : report.consequences) consequences.emplace_back(said);
   return {{"route", report.route},
           {"result", report.result},
           {"from", text(to_string(report.from))},
           {"to", text(to_string(report.to))},
           {"generation", report.generation},
           {"confirm", report.confirm},
-          {"error", valid_utf8(report.error)},
+          {"error", report.error},
           {"gates", gates_json(report.gates)},
           {"consequences", std::move(consequences)},
           {"partition_count", report.partitions.size()},
@@ -370,10 +334,10 @@ json::object flip_json(const proxy::FlipReport& report, bool with_partitions) {
                    {"added_topics", names_json(report.added_topics)},
                    {"open_transactions", transactions_json(report.open_transactions)},
                    {"aborted", transactions_json(report.aborted)},
-                   {"error", valid_utf8(report.error)}};
+                   {"error", report.error}};
   if (!with_partitions) return out;
   for (const auto& p : report.partitions) {
-    partitions.push_back(json::object{{"topic", valid_utf8(p.topic)},
+    partitions.push_back(json::object{{"topic", p.topic},
                                       {"partition", p.partition},
                                       {"virtual_boundary", p.virtual_boundary},
                                       {"from", json::object{{"cluster", text(from)}, {"end_offset", p.closed_end}}},
@@ -384,12 +348,12 @@ json::object flip_json(const proxy::FlipReport& report, bool with_partitions) {
 }
 
 json::object transaction_json(const proxy::OpenTransaction& transaction) {
-  return {{"transactional_id", valid_utf8(transaction.transactional_id)},
+  return {{"transactional_id", transaction.transactional_id},
           {"producer_id", transaction.producer_id},
           {"producer_epoch", transaction.producer_epoch},
-          {"client_id", valid_utf8(transaction.client_id)},
+          {"client_id", transaction.client_id},
           {"peer", transaction.peer},
-          {"state", valid_utf8(transaction.state)},
+          {"state", transaction.state},
           {"started_at_ms", transaction.started_at},
           {"timeout_ms", transaction.timeout_ms},
           {"topics", names_json(transaction.topics)}};
@@ -415,7 +379,7 @@ json::object status_json(const StatusView& view) {
   if (!view.snapshot->brokers_without_port.empty())
     out["problems"].as_array().emplace_back(view.snapshot->brokers_without_port);
   out["revision"] = view.snapshot->revision;
-  out["virtual_cluster_id"] = valid_utf8(view.snapshot->virtual_cluster_id);
+  out["virtual_cluster_id"] = view.snapshot->virtual_cluster_id;
   out["advertised_host"] = view.snapshot->advertised_host;
   out["groups_home"] = text(to_string(view.snapshot->groups_home));
   out["virtual_brokers"] = brokers_json(*view.snapshot);
@@ -428,9 +392,9 @@ json::object connections_json(const std::vector<proxy::SessionInfo>& sessions, p
     if (connections.size() == max_connections) break;
     json::object item{
         {"peer", session.peer},
-        {"client_id", valid_utf8(session.client_id)},
-        {"software_name", valid_utf8(session.software_name)},
-        {"software_version", valid_utf8(session.software_version)},
+        {"client_id", session.client_id},
+        {"software_name", session.software_name},
+        {"software_version", session.software_version},
         {"virtual_broker", nullptr},
         {"requests", session.requests},
         {"in_flight", session.in_flight},
@@ -467,8 +431,8 @@ json::object route_json(const StatusView& view, const proxy::RouteStatus& route,
     for (std::size_t i = 0; i < topic->partitions.size(); ++i)
       partitions.push_back(partition_json(topic->partitions[i], i));
     listed += topic->partitions.size();
-    topics.push_back(json::object{
-        {"topic", valid_utf8(topic->name)}, {"internal", topic->internal}, {"partitions", std::move(partitions)}});
+    topics.push_back(
+        json::object{{"topic", topic->name}, {"internal", topic->internal}, {"partitions", std::move(partitions)}});
   }
   out["history"] = std::move(history);
   out["topics"] = std::move(topics);

@@ -11,11 +11,9 @@
 
 namespace crossover::src {
 
-// Numbers as people write them (Boost.JSON prints 1.5 as 1.5E0). Strings must be valid UTF-8.
+// Numbers as people write them (Boost.JSON prints 1.5 as 1.5E0). What clients send as their names may be any bytes:
+// what is not UTF-8 becomes U+FFFD.
 std::string to_text(const boost::json::value& value);
-
-// What clients send as their names may be any bytes; wrong ones become U+FFFD.
-std::string valid_utf8(std::string_view text);
 
 struct HoldSummary {
   std::size_t count = 0;

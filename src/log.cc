@@ -10,6 +10,8 @@
 #include <map>
 #include <mutex>
 
+#include "protocol/utf8.h"
+
 namespace crossover::src {
 namespace {
 
@@ -23,7 +25,9 @@ bool is_plain(char c) {
          std::string_view("_-.:/,@+[]()%*").find(c) != std::string_view::npos;
 }
 
-void append_value(std::string& line, std::string_view value) {
+// Names come from clients as any bytes; whoever collects the lines reads text.
+void append_value(std::string& line, std::string_view bytes) {
+  const std::string value = protocol::valid_utf8(bytes);
   bool plain = !value.empty();
   for (char c : value) plain = plain && is_plain(c);
   if (plain) {

@@ -130,6 +130,7 @@ TEST_F(AdminApiTest, a_transaction_is_aborted_by_its_id) {
   EXPECT_THAT(fake.calls, ElementsAre("abort a/b c"));
   EXPECT_EQ(ask("GET", "/v1/transactions/x/abort").status, 405);
   EXPECT_EQ(ask("POST", "/v1/transactions//abort").status, 400);
+  EXPECT_EQ(ask("POST", "/v1/transactions/%FF/abort").status, 400);
   EXPECT_EQ(ask("POST", "/v1/transactions/x/abort?force=true").status, 400);
   EXPECT_EQ(ask("POST", "/v1/transactions/x").status, 404);
   fake.change_error = "none open";

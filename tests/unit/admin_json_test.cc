@@ -25,15 +25,8 @@ TEST(AdminJson, numbers_as_people_write_them) {
 }
 
 TEST(AdminJson, bytes_that_are_no_text_are_replaced) {
-  EXPECT_EQ(valid_utf8("plain"), "plain");
-  EXPECT_EQ(valid_utf8("Grüße €, 𝄞"), "Grüße €, 𝄞");
-  EXPECT_EQ(valid_utf8("a\xff"), "a\xef\xbf\xbd");
-  EXPECT_EQ(valid_utf8("\xc3"), "\xef\xbf\xbd");                  // cut short
-  EXPECT_EQ(valid_utf8("\xc0\xaf"), "\xef\xbf\xbd\xef\xbf\xbd");  // overlong
-  EXPECT_EQ(valid_utf8("\xed\xa0\x80").size(), 9u);               // a surrogate
-  EXPECT_EQ(valid_utf8("\xf4\x90\x80\x80").size(), 12u);          // above U+10FFFF
-  EXPECT_EQ(valid_utf8("\xe0\x80\x80").size(), 9u);
-  EXPECT_EQ(valid_utf8("\xf0\x80\x80\x80").size(), 12u);
+  EXPECT_EQ(to_text(json::object{{"Grüße\xc3", json::array{"€, 𝄞", "a\xff", "\xe2\x82"}}, {"", "\"\xc3"}}),
+            R"({"Grüße�":["€, 𝄞","a�","�"],"":"\"�"})");
 }
 
 TEST(AdminJson, hold_times_by_nearest_rank) {
@@ -124,7 +117,7 @@ TEST_F(AdminViews, long_lists_are_cut) {
 }
 
 TEST_F(AdminViews, connections) {
-  const json::object all = connections_json(fake.sessions, 71'000);
+  const json::value all = json::parse(to_text(connections_json(fake.sessions, 71'000)));
   EXPECT_EQ(all.at("connections").at(0), json::parse(R"({"peer":"127.0.0.1:53422","client_id":"orders-producer",
     "software_name":"apache-kafka-java","software_version":"4.1.0","virtual_broker":1,"requests":18234,"in_flight":2,
     "connected_ms":70000,"idle_ms":100})"));

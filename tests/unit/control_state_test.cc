@@ -213,6 +213,22 @@ TEST(ControlLog, ForeignBytesAreCountedAndIgnored) {
   EXPECT_EQ(topic.log.state().brokers.size(), 1u);
 }
 
+// One that nobody can read would end the chain.
+TEST(ControlLog, NamesThatAreNoTextAreWrittenAsText) {
+  Topic topic;
+  topic.write(control_record::identity(topic.chain("\xff"), "id\xc3"));
+  Bindings moved;
+  moved.ids["sh\xf6p"] = {target, 1, {}, {}, LastEnd::none, {}, {{{"\xe2\x82", 0}, 3}}};
+  moved.groups["\xff"] = {target, 1};
+  const auto parts = control_record::parts("parts", {{"\xed\xa0\x80", orders(after_cutover()).at("orders")}}, moved);
+  for (const Bytes& part : parts) topic.write(part);
+  topic.write(control_record::bind(topic.chain("bind"), "parts", parts.size()));
+  EXPECT_EQ(topic.log.unreadable(), 0u);
+  EXPECT_EQ(topic.log.last_accepted(), topic.next - 1);
+  EXPECT_EQ(topic.log.state().bindings.home_of("sh\xef\xbf\xbdp"), target);
+  EXPECT_EQ(topic.log.state().bindings.home_of_group("\xef\xbf\xbd"), target);
+}
+
 TEST(ControlLog, ANewerFormatIsNoticedAndNotFolded) {
   Topic topic;
   topic.write("{\"v\":2,\"type\":\"identity\",\"id\":\"x\",\"prev\":-1,\"cluster_id\":\"other\"}");

@@ -17,17 +17,18 @@ struct FlipOfOrders : testing::Test {
     world.start("p1");
     world.run(3'000);
   }
-  // Asks the coordinator of "shop" on the source itself, past the proxy.
+  // Asks the id's coordinator on the source itself, past the proxy.
   template <class Answer, class Question>
-  std::optional<Answer> at_coordinator(const Question& question, Version version) {
+  std::optional<Answer> at_coordinator(const Question& question, Version version, const std::string& id = "shop") {
     sim::ClusterClient& client = world.clients[index_of(source)];
-    return client.ask<Answer>(client.to(client.cluster.transaction_coordinator("shop")), question, version);
+    return client.ask<Answer>(client.to(client.cluster.transaction_coordinator(id)), question, version);
   }
-  InitProducerIdResponse initialise_shop() {
+  InitProducerIdResponse initialise_shop() { return initialise_id("shop"); }
+  InitProducerIdResponse initialise_id(const std::string& id) {
     InitProducerIdRequest init;
-    init.transactional_id = "shop";
+    init.transactional_id = id;
     init.transaction_timeout_ms = 60'000;
-    return at_coordinator<InitProducerIdResponse>(init, 4).value();
+    return at_coordinator<InitProducerIdResponse>(init, 4, id).value();
   }
   void add_orders(const InitProducerIdResponse& owner) {
     AddPartitionsToTxnRequest add;
@@ -37,7 +38,26 @@ struct FlipOfOrders : testing::Test {
     add.v3_and_below_topics.push_back({"orders", {0}});
     ASSERT_TRUE(at_coordinator<AddPartitionsToTxnResponse>(add, 3));
   }
+  // Requests to the target, by what was asked of whom; `refuse` gives errors in the place of its answers.
+  using Refuse = std::function<std::int16_t(const std::string& id)>;
+  void count_initialisations(Refuse refuse) {
+    world.instead = [this, refuse](Cluster c, NodeId, ApiKey api, Version version,
+                                   BytesView body) -> std::optional<Bytes> {
+      if (c != target) return std::nullopt;
+      if (api == ApiKey::FindCoordinator) ++found[decode<FindCoordinatorRequest>(body, version)->key];
+      if (api != ApiKey::InitProducerId) return std::nullopt;
+      const std::string id = *decode<InitProducerIdRequest>(body, version)->transactional_id;
+      ++initialised[id];
+      const std::int16_t error = refuse(id);
+      return error == 0 ? std::nullopt : std::optional(encode(InitProducerIdResponse{.error_code = error}, version));
+    };
+  }
+  static bool each_once(const std::map<std::string, int>& asked) {
+    return std::all_of(asked.begin(), asked.end(), [](const auto& entry) { return entry.second == 1; });
+  }
+
   ControllerWorld world;
+  std::map<std::string, int> found, initialised;
 };
 
 // What only the leader has may be lost with it, and so would a boundary behind it.
@@ -113,6 +133,87 @@ TEST_F(FlipOfOrders, AnIdThatNoBrokerListsMovesAllTheSame) {
   };
   ASSERT_EQ(world.flip(target)->result, "done");
   EXPECT_EQ(world.controller->snapshot()->bindings->home_of("shop"), target);
+}
+
+// Nothing is known of an id then, so nothing can be moved, nor be aborted.
+TEST_F(FlipOfOrders, AnIdDescribedUnderAnotherNameIsNotDescribed) {
+  start("delete");
+  initialise_shop();
+  ASSERT_EQ(world.flip(target)->result, "done");
+  ASSERT_EQ(world.flip(source)->result, "done");
+  world.instead = [](Cluster c, NodeId, ApiKey api, Version version, BytesView) -> std::optional<Bytes> {
+    if (c != source) return std::nullopt;
+    if (api == ApiKey::ListTransactions) return encode(ListTransactionsResponse{}, version);
+    if (api != ApiKey::DescribeTransactions) return std::nullopt;
+    DescribeTransactionsResponse other;
+    other.transaction_states.push_back({.transactional_id = "another", .transaction_state = "Ongoing"});
+    return encode(other, version);
+  };
+  world.begin_flip(target);
+  world.run(15'000);
+  EXPECT_EQ(world.said("flip_abandoned", "error"),
+            "not every coordinator of the source cluster described its transactions");
+  std::optional<AbortReport> aborted;
+  world.controller->abort_transaction(
+      "shop", [&aborted](const AbortReport& report) { aborted = report; }, world.now);
+  world.run(5'000);
+  ASSERT_TRUE(aborted);
+  EXPECT_EQ(aborted->error, "its coordinator on the source cluster did not describe it");
+}
+
+// Else thousands of them would never be done in time.
+TEST_F(FlipOfOrders, EachIdThatMovesIsAskedForOnce) {
+  constexpr int ids = 5'000;
+  world.options.transactions_ms = 60'000;  // here all questions together take the sum of their times
+  start("delete");
+  for (int i = 0; i < ids; ++i) initialise_id("shop-" + std::to_string(i));
+  count_initialisations([](const std::string&) { return std::int16_t{0}; });
+  ASSERT_EQ(world.flip(target)->result, "done");
+  EXPECT_EQ(found.size(), static_cast<std::size_t>(ids));
+  EXPECT_TRUE(each_once(found));
+  EXPECT_EQ(initialised.size(), static_cast<std::size_t>(ids));
+  EXPECT_TRUE(each_once(initialised));
+}
+
+TEST_F(FlipOfOrders, OnlyWhoseCoordinatorMovedIsLookedForAgain) {
+  start("delete");
+  for (int i = 0; i < 100; ++i) initialise_id("shop-" + std::to_string(i));
+  count_initialisations([this](const std::string& id) {
+    if (initialised[id] > 1) return std::int16_t{0};
+    if (id == "shop-7") return static_cast<std::int16_t>(ErrorCode::NOT_COORDINATOR);
+    return static_cast<std::int16_t>(id == "shop-8" ? ErrorCode::COORDINATOR_LOAD_IN_PROGRESS : ErrorCode::NONE);
+  });
+  ASSERT_EQ(world.flip(target)->result, "done");
+  EXPECT_EQ(std::exchange(found["shop-7"], 1), 2);
+  EXPECT_EQ(std::exchange(initialised["shop-7"], 1), 2);
+  EXPECT_EQ(std::exchange(initialised["shop-8"], 1), 2);
+  EXPECT_TRUE(each_once(found));
+  EXPECT_TRUE(each_once(initialised));
+}
+
+// As long as a flip waits for transactions to end.
+TEST_F(FlipOfOrders, TheNewHomeMayTakeTheBrakesTimeToTakeIdsOver) {
+  start("delete");
+  initialise_shop();
+  const Millis began = world.now;
+  Millis busy_for = 8'000;
+  count_initialisations([&](const std::string&) {
+    const bool busy = world.now < began + busy_for;
+    return static_cast<std::int16_t>(busy ? ErrorCode::COORDINATOR_LOAD_IN_PROGRESS : ErrorCode::NONE);
+  });
+  const auto report = world.begin_flip(target);
+  world.run(9'000);
+  ASSERT_TRUE(*report);
+  EXPECT_EQ((*report)->result, "done");
+  busy_for = 60'000;
+  const auto refused = world.begin_flip(source);
+  world.run(9'000);
+  ASSERT_TRUE(*refused);
+  EXPECT_EQ((*refused)->result, "done") << "only the target is busy";
+  const auto late = world.begin_flip(target);
+  world.run(12'000);
+  ASSERT_TRUE(*late);
+  EXPECT_EQ((*late)->error, "the target cluster did not take over shop in time");
 }
 
 // One of a loop that reads and writes topics of its own route alone, open for as long as it likes.

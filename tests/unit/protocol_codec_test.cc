@@ -235,12 +235,39 @@ TEST(CodecBytes, NoNullInsideAnArrayThatMayBeNull) {
                                               1));
 }
 
-TEST(CodecBytes, StringsTooLongForOldVersionsAreCut) {
+TEST(CodecBytes, StringsTooLongForReadersAreCut) {
   const CreateTopicsResponse response{.topics = {{.name = "t", .error_message = Bytes(40000, 'x')}}};
-  const auto old = decode<CreateTopicsResponse>(encode(response, 4), 4);
-  ASSERT_TRUE(old);
-  EXPECT_EQ(old->topics[0].error_message->size(), 32767u);
-  EXPECT_EQ(decode<CreateTopicsResponse>(encode(response, 7), 7), response);
+  for (const Version version : {4, 7}) {
+    const auto read = decode<CreateTopicsResponse>(encode(response, version), version);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->topics[0].error_message->size(), 32767u);
+  }
+}
+
+// Else what a client calls its id, and what a coordinator does, would be two things.
+TEST(CodecBytes, StringsAreReadAsBrokersReadThem) {
+  const EndTxnRequest request{"sh\xf6p", 7, 0, true};
+  for (const Version version : {1, 3}) {
+    const auto read = decode<EndTxnRequest>(encode(request, version), version);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->transactional_id, "sh\xef\xbf\xbdp");
+  }
+  EXPECT_EQ(decode<FindCoordinatorRequest>("\x01\x02\x05sh\xf6p\0"s, 4)->coordinator_keys.at(0), "sh\xef\xbf\xbdp");
+  const auto metadata = decode<OffsetFetchResponse>(
+      encode(OffsetFetchResponse{.topics = {{.name = "t", .partitions = {{.metadata = "\xff"}}}}}, 3), 3);
+  EXPECT_EQ(metadata->topics.at(0).partitions.at(0).metadata, "\xef\xbf\xbd");
+}
+
+TEST(CodecBytes, StringsThatNobodyCouldBeToldAreRefused) {
+  const auto read = [](std::size_t size, char c) {
+    return decode<EndTxnRequest>(encode(EndTxnRequest{Bytes(size, c), 7, 0, true}, 1), 1);
+  };
+  EXPECT_TRUE(read(32767, 'x'));
+  EXPECT_TRUE(read(32767 / 3, '\xff'));
+  EXPECT_FALSE(read(32767 / 3 + 1, '\xff'));
+  const Bytes ends = "\0\0\0\0\0\0\0\x07\0\0\x01\0"s;
+  EXPECT_TRUE(decode<EndTxnRequest>("\x80\x80\x02" + Bytes(32767, 'x') + ends, 3));
+  EXPECT_FALSE(decode<EndTxnRequest>("\x81\x80\x02" + Bytes(32768, 'x') + ends, 3));
 }
 
 TEST(CodecBytes, HugeCountsAreRefusedBeforeMemoryIsTaken) {

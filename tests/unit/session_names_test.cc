@@ -102,24 +102,56 @@ TEST_F(NamesScript, ATransactionIsDescribedAsItsClientKnowsItself) {
   EXPECT_EQ(got.transaction_states.at(0).producer_epoch, 5);
 }
 
-TEST_F(NamesScript, ListedTransactionsAreVirtualAndFiltersAreReal) {
-  const auto snapshot = moved();
-  for (const auto& [id, broker] : snapshot->brokers) {
-    if (broker.cluster == target && broker.real_id == real_node(target, 0)) options.virtual_broker = id;
+// "shop" as above; "till" was new on the target, as 12.
+struct ListScript : NamesScript {
+  using Ids = std::vector<std::int64_t>;
+  static constexpr std::int64_t given_by_target = (std::int64_t{3} << 61);  // and the number that it gave
+
+  void SetUp() override {
+    const auto snapshot = moved();
+    for (const auto& [id, broker] : snapshot->brokers) {
+      if (broker.cluster == target && broker.real_id == real_node(target, 0)) options.virtual_broker = id;
+    }
+    auto bindings = std::make_shared<proxy::Bindings>(*snapshot->bindings);
+    bindings->ids["till"] = {target, 1, {}, {12, 0}};
+    snapshot->bindings = bindings;
+    begin(snapshot);
   }
-  begin(moved());
-  ListTransactionsRequest request;
-  request.producer_id_filters = {4000};
-  ask(ApiKey::ListTransactions, 0, request);
-  const Reached sent = at_broker(target).value();
-  const auto filters = sent.as<ListTransactionsRequest>().producer_id_filters;
-  EXPECT_NE(std::find(filters.begin(), filters.end(), 9), filters.end());
-  ListTransactionsResponse response;
-  response.transaction_states = {{"shop", 9, "Ongoing"}, {"left", 12, "Empty"}, {"__crossover_offsets", 13, "Empty"}};
-  answer(sent, response);
-  const auto got = next_answer<ListTransactionsResponse>(ApiKey::ListTransactions, 0).value();
-  ASSERT_EQ(got.transaction_states.size(), 1u) << "the others are not at home there, or not a client's";
-  EXPECT_EQ(got.transaction_states[0].producer_id, 4000);
+  // Whom a client finds that asks the target's broker with that filter, whatever that one makes of it.
+  Ids found(const Ids& filter) {
+    ListTransactionsRequest request;
+    request.producer_id_filters = filter;
+    ask(ApiKey::ListTransactions, 0, request);
+    const Reached sent = at_broker(target).value();
+    asked = sent.as<ListTransactionsRequest>().producer_id_filters;
+    ListTransactionsResponse response;
+    response.transaction_states = {
+        {"shop", 9, "Ongoing"}, {"till", 12, "Ongoing"}, {"left", 12, "Empty"}, {"__crossover_offsets", 13, "Empty"}};
+    answer(sent, response);
+    Ids ids;
+    for (const auto& row :
+         next_answer<ListTransactionsResponse>(ApiKey::ListTransactions, 0).value().transaction_states)
+      ids.push_back(row.producer_id);
+    return ids;
+  }
+  Ids asked;  // of the broker
+};
+
+TEST_F(ListScript, ListedTransactionsAreVirtualAndFiltersAreReal) {
+  EXPECT_EQ(found({}), (Ids{4000, given_by_target + 12})) << "the others are not at home there, or not a client's";
+  EXPECT_EQ(asked, Ids{});
+  EXPECT_EQ(found({4000}), Ids{4000});
+  EXPECT_EQ(asked, Ids{9});
+  EXPECT_EQ(found({given_by_target + 12, 5}), Ids{given_by_target + 12});
+  EXPECT_EQ(asked, Ids{12});
+}
+
+// A number that both clusters have handed out.
+TEST_F(ListScript, AProducerOfTheOtherClusterIsNotAskedFor) {
+  EXPECT_EQ(found({12}), Ids{});
+  EXPECT_EQ(asked, Ids{-1}) << "no filter at all would be everything";
+  EXPECT_EQ(found({12, 4000}), Ids{4000});
+  EXPECT_EQ(asked, Ids{9});
 }
 
 // --- deletions of a group whose offsets are on the target, its members on the source ---

@@ -62,6 +62,18 @@ struct TransactionsScript : HandlerScript {
   }
 };
 
+// Its coordinator answers under that name, so a flip would not find another one there.
+TEST_F(TransactionsScript, AnIdThatIsNoTextIsRememberedAsItsBrokerKnowsIt) {
+  begin(moved(RoutePhase::open, 1));
+  const EndTxnRequest request{"caf\xe9", 4000, 5, false};
+  ask(ApiKey::EndTxn, end_version, request);
+  EXPECT_EQ(at_coordinator(source).as<EndTxnRequest>().transactional_id, "caf\xef\xbf\xbd");
+  EXPECT_TRUE(worker.couplings.find("caf\xef\xbf\xbd"));
+  EXPECT_EQ(worker.couplings.ids().size(), 1u);
+  EXPECT_EQ(worker.transactional_ids.count("caf\xef\xbf\xbd"), 1u);
+  EXPECT_EQ(worker.transactional_ids.size(), 1u);
+}
+
 // It may raise the epoch, and the flip has read the epochs already.
 TEST_F(TransactionsScript, AnEndWaitsForAFence) {
   begin(moved(RoutePhase::fenced, 1));
