@@ -271,6 +271,9 @@ class Controller::Impl {
     Bindings bindings;                          // as after
     bool holds_moves = false, braked = false;
 
+    NodeId leader(const Place& place, Cluster cluster) const {
+      return cluster == from ? place.old_leader : place.new_leader;
+    }
     PlaceNames names_of_places() const {
       PlaceNames named;
       for (const Place& place : places) named.emplace(place.topic, place.partition);
@@ -287,6 +290,7 @@ class Controller::Impl {
   const Segment* last_history(const Flip& flip, const Flip::Place& place) const;
   bool continues_history(Flip& flip, const Flip::Place& place);
   Task<> transaction_gate(Flip& flip);
+  Task<> new_home_gate(Flip& flip);
   // Of a home that cannot describe its transactional ids: why it cannot be left; empty: none was seen.
   std::string ids_bound_to_home() const;
   Task<> keep_tombstones(Flip& flip);
@@ -314,7 +318,15 @@ class Controller::Impl {
       const protocol::DescribeProducersResponse::ProducerState& producer) const;
   Task<bool> same_places(Flip& flip);
   Task<bool> boundary(Flip& flip, Millis deadline);
-  Task<bool> log_ends(Flip& flip, bool old_side, std::int32_t replica, std::vector<Offset>& ends);
+  struct AskedEnds {
+    Cluster cluster{};
+    std::optional<Version> version;
+    std::vector<std::pair<NodeId, Pending>> leaders;
+  };
+  AskedEnds ask_log_ends(const Flip& flip, Cluster cluster, std::int32_t replica);
+  Task<std::string> told_log_ends(const Flip& flip, AskedEnds asked, std::vector<Offset>& ends);
+  Task<bool> log_ends(Flip& flip, Cluster cluster, std::int32_t replica, std::vector<Offset>& ends);
+  Task<std::string> find_new_ends(Flip& flip, Millis deadline);
   Task<bool> producer_states(Flip& flip);
   void splice(Flip& flip);
   Task<bool> record(Flip& flip, Millis deadline);
@@ -337,9 +349,11 @@ class Controller::Impl {
   // --- transactions that do not end (controller_aborts.cc) ---
   OpenTransaction owned(const std::string& transactional_id, const KnownId& known) const;
   Task<bool> abort_open(Flip& flip, std::vector<OpenTransaction> open);
+  Task<DescribedProducers> open_at_leaders(const Flip& flip, Cluster cluster);
   Task<std::vector<std::string>> hanging(const Flip& flip);
   Task<bool> none_hanging(Flip& flip);
   std::string hanging_error(const Flip& flip, const std::vector<std::string>& where) const;
+  Task<std::string> unstable_error(const Flip& flip, const PlaceNames& behind);
   Task<> run_abort(std::string transactional_id, AbortDone done);
 
   void begin_step(Flip& flip, std::string name);

@@ -471,60 +471,89 @@ Task<bool> Controller::Impl::fence_and_drain(Flip& flip, Millis deadline) {
 
 // --- boundary ---
 
-// The log ends (or high watermarks) of all places, one request per leader, all in flight together.
-Task<bool> Controller::Impl::log_ends(Flip& flip, bool old_side, std::int32_t replica, std::vector<Offset>& ends) {
-  const Cluster cluster = old_side ? flip.from : flip.to;
-  const auto version = version_of(cluster, ApiKey::ListOffsets, {4, 7});
-  if (!version) {
-    fail(flip, "the " + std::string(to_string(cluster)) + " cluster is too old to be asked for its log ends");
-    co_return false;
-  }
-  std::map<NodeId, std::vector<std::size_t>> by_leader;
-  for (std::size_t i = 0; i < flip.places.size(); ++i)
-    by_leader[old_side ? flip.places[i].old_leader : flip.places[i].new_leader].push_back(i);
-  std::vector<std::pair<NodeId, Pending>> asked;
-  for (const auto& [leader, at] : by_leader) {
-    ListOffsetsRequest ask_body;
-    ask_body.replica_id = replica;
+// The log ends (or, as a consumer, the last stable offsets) of all places: one request per leader, all in flight
+// together.
+Controller::Impl::AskedEnds Controller::Impl::ask_log_ends(const Flip& flip, Cluster cluster, std::int32_t replica) {
+  AskedEnds asked;
+  asked.cluster = cluster;
+  asked.version = version_of(cluster, ApiKey::ListOffsets, {4, 7});
+  if (!asked.version) return asked;
+  std::map<NodeId, ListOffsetsRequest> questions;
+  for (const Flip::Place& place : flip.places) {
+    ListOffsetsRequest& question = questions[flip.leader(place, cluster)];
+    question.replica_id = replica;
     // A transaction that is open keeps the last stable offset back.
-    ask_body.isolation_level = replica == consumer_replica ? 1 : 0;
-    for (const std::size_t i : at) {
-      const Flip::Place& place = flip.places[i];
-      if (ask_body.topics.empty() || ask_body.topics.back().name != place.topic)
-        ask_body.topics.emplace_back().name = place.topic;
-      auto& p = ask_body.topics.back().partitions.emplace_back();
-      p.partition_index = place.partition;
-      p.current_leader_epoch = old_side ? place.old_epoch : place.new_epoch;
-      p.timestamp = latest;
-    }
-    asked.emplace_back(leader,
-                       ask(cluster, leader, ApiKey::ListOffsets, *version, encode(ask_body, *version), answer_ms));
+    question.isolation_level = replica == consumer_replica ? 1 : 0;
+    if (question.topics.empty() || question.topics.back().name != place.topic)
+      question.topics.emplace_back().name = place.topic;
+    auto& row = question.topics.back().partitions.emplace_back();
+    row.partition_index = place.partition;
+    row.current_leader_epoch = cluster == flip.from ? place.old_epoch : place.new_epoch;
+    row.timestamp = latest;
   }
-  ends.assign(flip.places.size(), -1);
-  for (auto& [leader, pending] : asked) {
-    const auto answer = co_await answer_to<ListOffsetsResponse>(pending, *version, answer_ms);
-    if (!answer) {
-      fail(flip, "broker " + std::to_string(leader) + " of the " + std::string(to_string(cluster)) +
-                     " cluster did not say its log ends");
-      co_return false;
-    }
-    std::map<std::pair<std::string, PartitionIndex>, const ListOffsetsResponse::ListOffsetsPartitionResponse*> rows;
-    for (const auto& t : answer->topics) {
-      for (const auto& p : t.partitions) rows[{t.name, p.partition_index}] = &p;
-    }
-    for (const std::size_t i : by_leader[leader]) {
-      const auto row = rows.find({flip.places[i].topic, flip.places[i].partition});
-      if (row == rows.end() || row->second->error_code != 0) {
-        const std::int16_t error = row == rows.end() ? -1 : row->second->error_code;
-        fail(flip, place_name(flip.places[i].topic, flip.places[i].partition) + " on the " +
-                       std::string(to_string(cluster)) + " cluster: " + std::string(error_name(error)));
-        wanted_at_[index_of(cluster)] = now_;
-        co_return false;
-      }
-      ends[i] = row->second->offset;
+  for (const auto& [leader, question] : questions)
+    asked.leaders.emplace_back(
+        leader, ask(cluster, leader, ApiKey::ListOffsets, *asked.version, encode(question, *asked.version), answer_ms));
+  return asked;
+}
+
+// What hinders it; empty: all were told.
+Task<std::string> Controller::Impl::told_log_ends(const Flip& flip, AskedEnds asked, std::vector<Offset>& ends) {
+  const std::string there = "the " + std::string(to_string(asked.cluster)) + " cluster";
+  if (!asked.version) co_return there + " is too old to be asked for its log ends";
+  std::map<std::pair<std::string, PartitionIndex>, std::pair<std::int16_t, Offset>> rows;
+  for (const auto& [leader, pending] : asked.leaders) {
+    const auto answer = co_await answer_to<ListOffsetsResponse>(pending, *asked.version, answer_ms);
+    if (!answer) co_return "broker " + std::to_string(leader) + " of " + there + " did not say its log ends";
+    for (const auto& topic : answer->topics) {
+      for (const auto& row : topic.partitions) rows[{topic.name, row.partition_index}] = {row.error_code, row.offset};
     }
   }
-  co_return true;
+  ends.clear();
+  for (const Flip::Place& place : flip.places) {
+    const auto row = rows.find({place.topic, place.partition});
+    const std::int16_t error = row == rows.end() ? -1 : row->second.first;
+    if (error != 0) {
+      wanted_at_[index_of(asked.cluster)] = now_;
+      co_return place_name(place.topic, place.partition) + " on " + there + ": " + std::string(error_name(error));
+    }
+    ends.push_back(row->second.second);
+  }
+  co_return "";
+}
+
+Task<bool> Controller::Impl::log_ends(Flip& flip, Cluster cluster, std::int32_t replica, std::vector<Offset>& ends) {
+  const AskedEnds asked = ask_log_ends(flip, cluster, replica);
+  const std::string problem = co_await told_log_ends(flip, asked, ends);
+  if (!problem.empty()) fail(flip, problem);
+  co_return problem.empty();
+}
+
+// Where the route begins on the new home: what is open below would hide, from those who read committed records alone,
+// all that is written behind it. Markers may be on their way there. What hinders it; empty: nothing.
+Task<std::string> Controller::Impl::find_new_ends(Flip& flip, Millis deadline) {
+  std::vector<Offset> ends, stable;
+  const AskedEnds ends_asked = ask_log_ends(flip, flip.to, debug_replica);
+  AskedEnds stable_asked = ask_log_ends(flip, flip.to, consumer_replica);
+  std::string problem = co_await told_log_ends(flip, ends_asked, ends);
+  while (problem.empty()) {
+    problem = co_await told_log_ends(flip, stable_asked, stable);
+    PlaceNames behind;
+    for (std::size_t i = 0; problem.empty() && i < ends.size(); ++i) {
+      if (stable[i] < ends[i]) behind.emplace(flip.places[i].topic, flip.places[i].partition);
+    }
+    if (!problem.empty() || behind.empty()) break;
+    if (now_ >= deadline) {
+      problem = co_await unstable_error(flip, behind);
+      break;
+    }
+    Until pause(
+        *this, [] { return false; }, now_ + 5);
+    co_await pause;
+    stable_asked = ask_log_ends(flip, flip.to, consumer_replica);
+  }
+  for (std::size_t i = 0; problem.empty() && i < ends.size(); ++i) flip.places[i].new_end = ends[i];
+  co_return problem;
 }
 
 // A topic or partition that appeared since the gates were judged would be left behind: asked again under the fence.
@@ -560,10 +589,10 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
   if (!same) co_return false;
   std::vector<Offset> ends, marks, again;
   for (;;) {
-    const bool asked = co_await log_ends(flip, true, debug_replica, ends);
+    const bool asked = co_await log_ends(flip, flip.from, debug_replica, ends);
     if (!asked) co_return false;
     for (;;) {
-      const bool marked = co_await log_ends(flip, true, consumer_replica, marks);
+      const bool marked = co_await log_ends(flip, flip.from, consumer_replica, marks);
       if (!marked) co_return false;
       std::vector<std::string> behind;
       for (std::size_t i = 0; i < ends.size(); ++i) {
@@ -582,7 +611,7 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
     }
     const bool described = co_await producer_states(flip);
     if (!described) co_return false;
-    const bool asked_again = co_await log_ends(flip, true, debug_replica, again);
+    const bool asked_again = co_await log_ends(flip, flip.from, debug_replica, again);
     if (!asked_again) co_return false;
     if (again == ends) break;
     if (now_ >= deadline) {
@@ -590,9 +619,11 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
       co_return false;
     }
   }
-  std::vector<Offset> starts;
-  const bool new_side = co_await log_ends(flip, false, debug_replica, starts);
-  if (!new_side) co_return false;
+  const std::string problem = co_await find_new_ends(flip, deadline);
+  if (!problem.empty()) {
+    fail(flip, problem);
+    co_return false;
+  }
   for (std::size_t i = 0; i < flip.places.size(); ++i) {
     Flip::Place& place = flip.places[i];
     const PartitionView* view = snapshot_->partition(place.topic, place.partition);
@@ -603,7 +634,6 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
       co_return false;
     }
     place.old_end = ends[i];
-    place.new_end = starts[i];
     if (!continues_history(flip, place)) co_return false;
   }
   io_.passed("boundary");

@@ -228,6 +228,7 @@ Task<> Controller::Impl::recovery_gates(Flip& flip) {
                          "of their offsets were acknowledged: " +
                              some_of(unknown));
   co_await history_gate(flip);
+  co_await new_home_gate(flip);
 }
 
 // Of the new home alone.
@@ -404,12 +405,12 @@ Task<bool> Controller::Impl::new_ends(Flip& flip) {
     fail(flip, "topics or partitions of the route changed meanwhile: " + some_of(unknown));
     co_return false;
   }
-  std::vector<Offset> starts;
-  const bool told = co_await log_ends(flip, false, debug_replica, starts);
-  if (!told) co_return false;
-  for (std::size_t i = 0; i < flip.places.size(); ++i) {
-    Flip::Place& place = flip.places[i];
-    place.new_end = starts[i];
+  const std::string problem = co_await find_new_ends(flip, now_ + options_.hold_budget_ms);
+  if (!problem.empty()) {
+    fail(flip, problem);
+    co_return false;
+  }
+  for (Flip::Place& place : flip.places) {
     place.old_epoch = std::max(place.old_epoch, 0) + unseen_elections;
     if (!continues_history(flip, place)) co_return false;
   }

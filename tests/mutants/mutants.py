@@ -105,6 +105,14 @@ MUTANTS = [
         unit="FlipOfOrders.WaitsForReplicasToReachTheBoundary",
     ),
     mutant(
+        "open_on_the_new_home",
+        "the new home begins where nothing is open below, so that committed records can be read there",
+        FLIP,
+        "if (stable[i] < ends[i]) behind",
+        "if (false) behind",
+        unit="OpenOnTheNewHome.IsAwaitedUnderTheFence",
+    ),
+    mutant(
         "record_in_doubt_taken_for_refused",
         "a flip record whose answer is lost is settled before the fence is lifted",
         CONTROLLER,

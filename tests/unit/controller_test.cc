@@ -534,9 +534,10 @@ TEST_F(BesideAnother, AClaimIsAsGoodAsAHeartbeat) {
 }
 
 TEST_F(BesideAnother, AClaimUnderTheFenceEndsTheFlip) {
-  bool claimed = false;
+  bool fenced = false, claimed = false;
+  world.on_step = [&fenced](std::string_view step) { fenced |= step == "fence"; };
   world.instead = [&](Cluster c, NodeId, ApiKey api, Version version, BytesView body) -> std::optional<Bytes> {
-    const auto asked = api == ApiKey::ListOffsets && c == target && !claimed
+    const auto asked = api == ApiKey::ListOffsets && c == target && fenced && !claimed
                            ? protocol::decode<protocol::ListOffsetsRequest>(body, version)
                            : std::nullopt;
     if (asked && asked->replica_id == -2) {
