@@ -374,6 +374,7 @@ class Controller::Impl {
   Task<> plan_recovery(Flip& flip, RecoveryReport& plan);
   std::vector<std::string> find_known_ends(Flip& flip) const;
   std::vector<std::string> ids_to_fence(const Flip& flip) const;
+  std::vector<std::string> groups_to_rebind(const Flip& flip) const;
   std::vector<RecoveryReport::InDoubt> in_doubt(const Flip& flip) const;
   std::int64_t unanswered(const Flip& flip) const;
   void name_doubts(const Flip& flip, RecoveryReport& plan) const;

@@ -700,6 +700,14 @@ MUTANTS = [
         unit="TransactionsScript.NothingIsReadOfAGroupWhoseOffsetsMove",
     ),
     mutant(
+        "groups_left_on_the_lost_home",
+        "a recovery brings back the groups whose offsets lie on the lost home, so that they can commit",
+        "proxy/controller_recover.cc",
+        "for (const std::string& group : groups_to_rebind(flip))",
+        "for (const std::string& group : std::vector<std::string>())",
+        unit="GroupsOnTheLostHome.GoOnFromWhatTheirMembersClusterHas",
+    ),
+    mutant(
         "members_not_asked",
         "a commit of who is no member any more is refused, wherever the offsets lie",
         TRANSACTIONS,
