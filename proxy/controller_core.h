@@ -281,6 +281,8 @@ class Controller::Impl {
     }
   };
   Task<> run_flip(std::string route, Cluster to, FlipWishes wishes, FlipDone done);
+  std::string why_no_flip(const RouteState& route, Cluster to) const;
+  std::string home_in_doubt(Cluster home) const;
   Task<bool> prepare(Flip& flip);
   Task<bool> gates(Flip& flip);
   Task<> doubt_gate(Flip& flip);

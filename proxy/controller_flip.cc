@@ -75,20 +75,10 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
   flip.definitions = state_.routes_revision;
   flip.foreign_records = foreign_records_;
   flip.report.generation = route->generation;
-  if (running_step_.contains(route->id)) {
-    fail(flip, "a flip of this route is running");
-    co_return done(flip.report);
-  }
-  if (defining_) {
-    fail(flip, "routes are being defined: try again");
-    co_return done(flip.report);
-  }
-  if (!route->opened) {
-    fail(flip, "an earlier flip of this route is still being completed");
-    co_return done(flip.report);
-  }
-  if (route->home == to) {
+  const std::string problem = why_no_flip(*route, to);
+  if (!problem.empty() || route->home == to) {
     flip.report.result = "unchanged";
+    if (!problem.empty()) fail(flip, problem);
     co_return done(flip.report);
   }
   begin_step(flip, "prepare");
@@ -127,6 +117,27 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
   }
   conclude(flip);
   done(flip.report);
+}
+
+std::string Controller::Impl::why_no_flip(const RouteState& route, Cluster to) const {
+  if (running_step_.contains(route.id)) return "a flip of this route is running";
+  if (defining_) return "routes are being defined: try again";
+  if (!route.opened) return "an earlier flip of this route is still being completed";
+  return route.home == to ? home_in_doubt(to) : "";
+}
+
+// Whether a route that seems to be at home there may be elsewhere, as its control log says, or after a recovery the
+// other one alone. Empty: no.
+std::string Controller::Impl::home_in_doubt(Cluster home) const {
+  for (const Cluster c : {home, other(home)}) {
+    const bool answers = images_[index_of(c)]->reachable;
+    if (claimed_[index_of(c)] || (c != home && !answers)) continue;
+    const std::string name(to_string(c));
+    return "where the route is at home is not known yet: the control topic of the " + name +
+           " cluster was not read since this process started" +
+           (answers ? "" : ", for no broker of the " + name + " cluster answers");
+  }
+  return "";
 }
 
 // What was wanted before the flip may have lost its reason with it: who still wants it asks again.
