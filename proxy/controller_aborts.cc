@@ -112,8 +112,7 @@ std::string Controller::Impl::hanging_error(const Flip& flip, const std::vector<
   const std::string cluster(to_string(flip.from));
   return "transactions hang: partitions of the " + cluster + " cluster hold open ones that no coordinator there knows" +
          " as open, and only a cluster's own administrator may write their end. Run against the " + cluster +
-         " cluster itself: kafka-transactions.sh --bootstrap-server ... abort " + some_of(where) +
-         "; then try again. Nothing was changed";
+         " cluster itself: kafka-transactions.sh --bootstrap-server ... abort " + some_of(where) + "; then try again";
 }
 
 // Of the new home, whose last stable offset stays before its log's end: who keeps it back, and what to do.

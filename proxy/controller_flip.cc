@@ -24,9 +24,19 @@ constexpr Millis release_ms = 2'000;
 constexpr Millis look_again_ms = 20;
 constexpr Millis others_ms = 12'000;  // a predecessor is taken for gone sooner, also by a busy machine
 
+// What an abandoned flip has changed all the same.
+std::string what_stays(const FlipReport& report) {
+  std::vector<std::string> owners;
+  for (const OpenTransaction& aborted : report.aborted) owners.push_back(aborted.transactional_id);
+  std::string text = ". The route was not flipped";
+  if (!report.added_topics.empty()) text += "; it keeps the topics that it took over: " + some_of(report.added_topics);
+  if (!owners.empty()) text += "; the owners of what was aborted stay fenced: " + some_of(owners);
+  return text;
+}
+
 std::string still_open_error(const std::vector<OpenTransaction>& open) {
   return "transactions did not end in time: " + owners_of(open) +
-         "; nothing was changed. Let them end, or have them aborted, which fences their owners (?abort_open=true, or "
+         ". Let them end, or have them aborted, which fences their owners (?abort_open=true, or "
          "POST /v1/transactions/ID/abort), and try again";
 }
 
@@ -110,6 +120,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
   }
   if (!ok) {
     fail(flip, "abandoned");
+    flip.report.error += what_stays(flip.report);
     set_phase(flip.route.id, RoutePhase::open);
   } else {
     flip.report.result = "done";
@@ -361,7 +372,7 @@ Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
     const auto open = co_await look_at_ids(flip);
     bool held = false;
     if (open) held = co_await hold_those_that_move(flip, deadline);
-    problem = "requests of transactional ids were not answered in time; nothing was changed";
+    problem = "requests of transactional ids were not answered in time";
     if (open && open->empty() && quiet && held) {
       problem = co_await learn_sequences(flip.from, flip.ids, flip.names_of_places());
       if (problem.empty()) break;
@@ -472,7 +483,7 @@ Task<bool> Controller::Impl::fence_and_drain(Flip& flip, Millis deadline) {
         std::min(deadline, now_ + options_.drain_timeout_ms));
     const bool all = co_await drained;
     if (!all) {
-      fail(flip, "writes that were forwarded before the fence were not answered in time; nothing was changed");
+      fail(flip, "writes that were forwarded before the fence were not answered in time");
       co_return false;
     }
   }
