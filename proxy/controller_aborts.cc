@@ -181,9 +181,14 @@ Task<> Controller::Impl::run_abort(std::string transactional_id, AbortDone done)
   std::vector<std::string> asked;
   asked.push_back(transactional_id);
   const auto known = co_await find_and_describe_ids(report.cluster, asked);
+  if (!known && !images_[index_of(report.cluster)]->reachable)
+    co_return refuse("no broker of the " + cluster + " cluster answers, where the transactional id is at home",
+                     "try again when it does");
+  if (!known && !version_of(report.cluster, ApiKey::DescribeTransactions, {0, 0}))
+    co_return refuse("the " + cluster + " cluster is too old (before 3.0) to describe transactions",
+                     "a newer instance of its owner aborts it, or its time-out");
   if (!known)
-    co_return refuse("its coordinator on the " + cluster + " cluster did not describe it",
-                     "from 3.0 on a cluster can; try again");
+    co_return refuse("its coordinator on the " + cluster + " cluster did not describe it", "try again in a moment");
   const KnownId is = known->at(transactional_id);
   if (is.state.empty())
     co_return refuse(

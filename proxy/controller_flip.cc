@@ -50,7 +50,7 @@ void Controller::Impl::flip(const std::string& route, Cluster to, FlipWishes wis
 
 void Controller::Impl::begin_step(Flip& flip, std::string name) {
   end_step(flip);
-  running_step_[flip.route.id] = name;
+  if (!flip.wishes.dry_run) running_step_[flip.route.id] = name;  // who only looks is in nobody's way
   flip.step_began = now_;
   flip.report.steps.push_back({std::move(name), 0});
 }
@@ -94,9 +94,13 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
   begin_step(flip, "prepare");
   bool prepared = co_await prepare(flip);
   if (prepared && !wishes.dry_run) prepared = co_await widen(flip);
-  if (!prepared || wishes.dry_run) {
-    flip.report.result = wishes.dry_run ? "dry_run" : "failed";
-    if (!wishes.dry_run) refuse(flip);
+  if (wishes.dry_run) {
+    flip.report.result = "dry_run";
+    end_step(flip);
+    co_return done(flip.report);
+  }
+  if (!prepared) {
+    refuse(flip);
     end_step(flip);
     running_step_.erase(flip.route.id);
     co_return done(flip.report);

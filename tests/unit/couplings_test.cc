@@ -296,6 +296,17 @@ TEST_F(OpenTransactions, AnUnknownIdIsNotMadeUp) {
   EXPECT_TRUE(holds(abort("__crossover_offsets")->error, "the proxy's own"));
 }
 
+TEST_F(OpenTransactions, AClusterThatDoesNotAnswerIsSaidNotToDoSo) {
+  begin();
+  world.instead = [](Cluster c, NodeId, ApiKey, Version, BytesView) -> std::optional<Bytes> {
+    return c == source ? std::optional(Bytes("?")) : std::nullopt;
+  };
+  world.run(3'000);
+  const auto refused = abort("shop");
+  ASSERT_TRUE(refused);
+  EXPECT_TRUE(holds(refused->error, "no broker of the source cluster answers")) << refused->error;
+}
+
 TEST_F(OpenTransactions, HangingOnesAreForTheClustersAdministrator) {
   const auto producer = init();
   ASSERT_EQ(add(producer.producer_id, producer.producer_epoch), 0);

@@ -194,6 +194,19 @@ TEST_F(OpenOnTheNewHome, IsAwaitedUnderTheFence) {
   EXPECT_EQ((*report)->result, "done") << (*report)->error;
 }
 
+TEST_F(OpenOnTheNewHome, WhoOnlyLooksIsInNobodysWay) {
+  start("delete");
+  begin();
+  const auto looks = world.begin_flip(target, true);
+  const auto report = world.begin_flip(target);
+  ASSERT_FALSE(*looks || *report);
+  end();
+  world.run(5'000);
+  ASSERT_TRUE(*looks && *report);
+  EXPECT_EQ((*looks)->result, "dry_run");
+  EXPECT_EQ((*report)->result, "done") << (*report)->error;
+}
+
 TEST_F(OpenOnTheNewHome, AbandonsTheFlipWhereItDoesNotEnd) {
   start("delete");
   world.on_step = [this](std::string_view step) {
