@@ -189,7 +189,7 @@ const std::vector<Field>& fields() {
       number_field(
           "flip.drain_timeout_ms", [](auto& c) -> auto& { return c.flip.drain_timeout_ms; }, 10, 24'000),
       number_field(
-          "flip.transactions_ms", [](auto& c) -> auto& { return c.flip.transactions_ms; }, 0, 60'000),
+          "flip.transactions_ms", [](auto& c) -> auto& { return c.flip.transactions_ms; }, 100, 60'000),
       text_field(
           "control.topic", [](auto& c) -> auto& { return c.control.topic; }, "a topic name", valid_topic_name),
       text_field(

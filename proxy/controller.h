@@ -159,6 +159,7 @@ struct RecoveryReport {
   };
   std::vector<InDoubt> in_doubt;
   std::vector<std::string> transactional_ids;  // that are fenced
+  std::vector<std::string> groups;             // that lose what they have committed there
   std::vector<std::string> consequences;       // in words
   std::vector<FlipStep> steps;
   std::vector<Millis> hold_ms;

@@ -32,6 +32,11 @@ std::string described(const OpenTransaction& open) {
   return text + ")";
 }
 
+// As kafka-transactions.sh takes it.
+std::string where_to_abort(const std::string& topic, PartitionIndex partition, Offset start) {
+  return "--topic " + topic + " --partition " + std::to_string(partition) + " --start-offset " + std::to_string(start);
+}
+
 }  // namespace
 
 std::string owners_of(const std::vector<OpenTransaction>& open) {
@@ -81,18 +86,24 @@ Task<bool> Controller::Impl::abort_open(Flip& flip, std::vector<OpenTransaction>
 
 // --- transactions that no coordinator knows of ---
 
+// What the leaders of the route's partitions know of open transactions.
+Task<Controller::Impl::DescribedProducers> Controller::Impl::open_at_leaders(const Flip& flip, Cluster cluster) {
+  std::map<NodeId, PlaceNames> by_leader;
+  for (const Flip::Place& place : flip.places)
+    by_leader[flip.leader(place, cluster)].emplace(place.topic, place.partition);
+  DescribedProducers described = co_await describe_producers(cluster, by_leader);
+  for (auto& [place, producers] : described)
+    std::erase_if(producers, [](const auto& producer) { return producer.current_txn_start_offset < 0; });
+  co_return described;
+}
+
 // Where the old home's leaders know of a transaction, while no coordinator has one open for the route.
 Task<std::vector<std::string>> Controller::Impl::hanging(const Flip& flip) {
   std::vector<std::string> found;
-  std::map<NodeId, PlaceNames> by_leader;
-  for (const Flip::Place& place : flip.places) by_leader[place.old_leader].emplace(place.topic, place.partition);
-  const DescribedProducers described = co_await describe_producers(flip.from, by_leader);
-  for (const auto& [place, producers] : described) {
-    for (const auto& producer : producers) {
-      if (producer.current_txn_start_offset < 0) continue;
-      found.push_back("--topic " + place.first + " --partition " + std::to_string(place.second) + " --start-offset " +
-                      std::to_string(producer.current_txn_start_offset));
-    }
+  const DescribedProducers open = co_await open_at_leaders(flip, flip.from);
+  for (const auto& [place, producers] : open) {
+    for (const auto& producer : producers)
+      found.push_back(where_to_abort(place.first, place.second, producer.current_txn_start_offset));
   }
   co_return found;
 }
@@ -101,8 +112,33 @@ std::string Controller::Impl::hanging_error(const Flip& flip, const std::vector<
   const std::string cluster(to_string(flip.from));
   return "transactions hang: partitions of the " + cluster + " cluster hold open ones that no coordinator there knows" +
          " as open, and only a cluster's own administrator may write their end. Run against the " + cluster +
-         " cluster itself: kafka-transactions.sh --bootstrap-server ... abort " + some_of(where) +
-         "; then try again. Nothing was changed";
+         " cluster itself: kafka-transactions.sh --bootstrap-server ... abort " + some_of(where) + "; then try again";
+}
+
+// Of the new home, whose last stable offset stays before its log's end: who keeps it back, and what to do.
+Task<std::string> Controller::Impl::unstable_error(const Flip& flip, const PlaceNames& behind) {
+  std::vector<std::string> owners, where, lagging;
+  const DescribedProducers open = co_await open_at_leaders(flip, flip.to);
+  for (const auto& place : behind) {
+    const std::string name = place_name(place.first, place.second);
+    const auto found = open.find(place);
+    if (found == open.end() || found->second.empty()) lagging.push_back(name);
+    if (found == open.end()) continue;
+    for (const auto& producer : found->second) {
+      owners.push_back(name + " (producer " + std::to_string(producer.producer_id) + ", epoch " +
+                       std::to_string(producer.producer_epoch) + ", from offset " +
+                       std::to_string(producer.current_txn_start_offset) + ")");
+      where.push_back(where_to_abort(place.first, place.second, producer.current_txn_start_offset));
+    }
+  }
+  const std::string there = "the " + std::string(to_string(flip.to)) + " cluster";
+  if (owners.empty())
+    co_return "on " + there + " the last stable offset stays before the log's end: replicas lag, or a transaction is" +
+        " open there, on " + some_of(lagging);
+  co_return "on " + there + " transactions are open where the route would begin: " + some_of(owners) +
+      ". Until they end, whoever reads committed records alone would be shown nothing that is written behind them. " +
+      "Let them end, or stop who writes there; one that hangs is ended by kafka-transactions.sh " +
+      "--bootstrap-server ... abort " + some_of(where) + ", run against " + there + " itself; then try again";
 }
 
 // The markers of a transaction that has just ended are all written before its coordinator says so.
@@ -145,9 +181,14 @@ Task<> Controller::Impl::run_abort(std::string transactional_id, AbortDone done)
   std::vector<std::string> asked;
   asked.push_back(transactional_id);
   const auto known = co_await find_and_describe_ids(report.cluster, asked);
+  if (!known && !images_[index_of(report.cluster)]->reachable)
+    co_return refuse("no broker of the " + cluster + " cluster answers, where the transactional id is at home",
+                     "try again when it does");
+  if (!known && !version_of(report.cluster, ApiKey::DescribeTransactions, {0, 0}))
+    co_return refuse("the " + cluster + " cluster is too old (before 3.0) to describe transactions",
+                     "a newer instance of its owner aborts it, or its time-out");
   if (!known || !known->contains(transactional_id))
-    co_return refuse("its coordinator on the " + cluster + " cluster did not describe it",
-                     "from 3.0 on a cluster can; try again");
+    co_return refuse("its coordinator on the " + cluster + " cluster did not describe it", "try again in a moment");
   const KnownId is = known->at(transactional_id);
   if (is.state.empty())
     co_return refuse(

@@ -274,6 +274,9 @@ class Controller::Impl {
     Bindings bindings;                          // as after
     bool holds_moves = false, braked = false;
 
+    NodeId leader(const Place& place, Cluster cluster) const {
+      return cluster == from ? place.old_leader : place.new_leader;
+    }
     PlaceNames names_of_places() const {
       PlaceNames named;
       for (const Place& place : places) named.emplace(place.topic, place.partition);
@@ -281,6 +284,8 @@ class Controller::Impl {
     }
   };
   Task<> run_flip(std::string route, Cluster to, FlipWishes wishes, FlipDone done);
+  std::string why_no_flip(const RouteState& route, Cluster to) const;
+  std::string home_in_doubt(Cluster home) const;
   Task<bool> prepare(Flip& flip);
   Task<bool> gates(Flip& flip);
   Task<> doubt_gate(Flip& flip);
@@ -290,6 +295,7 @@ class Controller::Impl {
   const Segment* last_history(const Flip& flip, const Flip::Place& place) const;
   bool continues_history(Flip& flip, const Flip::Place& place);
   Task<> transaction_gate(Flip& flip);
+  Task<> new_home_gate(Flip& flip);
   // Of a home that cannot describe its transactional ids: why it cannot be left; empty: none was seen.
   std::string ids_bound_to_home() const;
   Task<> keep_tombstones(Flip& flip);
@@ -317,7 +323,15 @@ class Controller::Impl {
       const protocol::DescribeProducersResponse::ProducerState& producer) const;
   Task<bool> same_places(Flip& flip);
   Task<bool> boundary(Flip& flip, Millis deadline);
-  Task<bool> log_ends(Flip& flip, bool old_side, std::int32_t replica, std::vector<Offset>& ends);
+  struct AskedEnds {
+    Cluster cluster{};
+    std::optional<Version> version;
+    std::vector<std::pair<NodeId, Pending>> leaders;
+  };
+  AskedEnds ask_log_ends(const Flip& flip, Cluster cluster, std::int32_t replica);
+  Task<std::string> told_log_ends(const Flip& flip, AskedEnds asked, std::vector<Offset>& ends);
+  Task<bool> log_ends(Flip& flip, Cluster cluster, std::int32_t replica, std::vector<Offset>& ends);
+  Task<std::string> find_new_ends(Flip& flip, Millis deadline);
   Task<bool> producer_states(Flip& flip);
   void splice(Flip& flip);
   Task<bool> record(Flip& flip, Millis deadline);
@@ -340,9 +354,11 @@ class Controller::Impl {
   // --- transactions that do not end (controller_aborts.cc) ---
   OpenTransaction owned(const std::string& transactional_id, const KnownId& known) const;
   Task<bool> abort_open(Flip& flip, std::vector<OpenTransaction> open);
+  Task<DescribedProducers> open_at_leaders(const Flip& flip, Cluster cluster);
   Task<std::vector<std::string>> hanging(const Flip& flip);
   Task<bool> none_hanging(Flip& flip);
   std::string hanging_error(const Flip& flip, const std::vector<std::string>& where) const;
+  Task<std::string> unstable_error(const Flip& flip, const PlaceNames& behind);
   Task<> run_abort(std::string transactional_id, AbortDone done);
 
   void begin_step(Flip& flip, std::string name);
@@ -363,6 +379,7 @@ class Controller::Impl {
   Task<> plan_recovery(Flip& flip, RecoveryReport& plan);
   std::vector<std::string> find_known_ends(Flip& flip) const;
   std::vector<std::string> ids_to_fence(const Flip& flip) const;
+  std::vector<std::string> groups_to_rebind(const Flip& flip) const;
   std::vector<RecoveryReport::InDoubt> in_doubt(const Flip& flip) const;
   std::int64_t unanswered(const Flip& flip) const;
   void name_doubts(const Flip& flip, RecoveryReport& plan) const;

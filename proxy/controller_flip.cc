@@ -24,9 +24,19 @@ constexpr Millis release_ms = 2'000;
 constexpr Millis look_again_ms = 20;
 constexpr Millis others_ms = 12'000;  // a predecessor is taken for gone sooner, also by a busy machine
 
+// What an abandoned flip has changed all the same.
+std::string what_stays(const FlipReport& report) {
+  std::vector<std::string> owners;
+  for (const OpenTransaction& aborted : report.aborted) owners.push_back(aborted.transactional_id);
+  std::string text = ". The route was not flipped";
+  if (!report.added_topics.empty()) text += "; it keeps the topics that it took over: " + some_of(report.added_topics);
+  if (!owners.empty()) text += "; the owners of what was aborted stay fenced: " + some_of(owners);
+  return text;
+}
+
 std::string still_open_error(const std::vector<OpenTransaction>& open) {
   return "transactions did not end in time: " + owners_of(open) +
-         "; nothing was changed. Let them end, or have them aborted, which fences their owners (?abort_open=true, or "
+         ". Let them end, or have them aborted, which fences their owners (?abort_open=true, or "
          "POST /v1/transactions/ID/abort), and try again";
 }
 
@@ -40,7 +50,7 @@ void Controller::Impl::flip(const std::string& route, Cluster to, FlipWishes wis
 
 void Controller::Impl::begin_step(Flip& flip, std::string name) {
   end_step(flip);
-  running_step_[flip.route.id] = name;
+  if (!flip.wishes.dry_run) running_step_[flip.route.id] = name;  // who only looks is in nobody's way
   flip.step_began = now_;
   flip.report.steps.push_back({std::move(name), 0});
 }
@@ -75,28 +85,22 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
   flip.definitions = state_.routes_revision;
   flip.foreign_records = foreign_records_;
   flip.report.generation = route->generation;
-  if (running_step_.contains(route->id)) {
-    fail(flip, "a flip of this route is running");
-    co_return done(flip.report);
-  }
-  if (defining_) {
-    fail(flip, "routes are being defined: try again");
-    co_return done(flip.report);
-  }
-  if (!route->opened) {
-    fail(flip, "an earlier flip of this route is still being completed");
-    co_return done(flip.report);
-  }
-  if (route->home == to) {
+  const std::string problem = why_no_flip(*route, to);
+  if (!problem.empty() || route->home == to) {
     flip.report.result = "unchanged";
+    if (!problem.empty()) fail(flip, problem);
     co_return done(flip.report);
   }
   begin_step(flip, "prepare");
   bool prepared = co_await prepare(flip);
   if (prepared && !wishes.dry_run) prepared = co_await widen(flip);
-  if (!prepared || wishes.dry_run) {
-    flip.report.result = wishes.dry_run ? "dry_run" : "failed";
-    if (!wishes.dry_run) refuse(flip);
+  if (wishes.dry_run) {
+    flip.report.result = "dry_run";
+    end_step(flip);
+    co_return done(flip.report);
+  }
+  if (!prepared) {
+    refuse(flip);
     end_step(flip);
     running_step_.erase(flip.route.id);
     co_return done(flip.report);
@@ -120,6 +124,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
   }
   if (!ok) {
     fail(flip, "abandoned");
+    flip.report.error += what_stays(flip.report);
     set_phase(flip.route.id, RoutePhase::open);
   } else {
     flip.report.result = "done";
@@ -127,6 +132,27 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
   }
   conclude(flip);
   done(flip.report);
+}
+
+std::string Controller::Impl::why_no_flip(const RouteState& route, Cluster to) const {
+  if (running_step_.contains(route.id)) return "a flip of this route is running";
+  if (defining_) return "routes are being defined: try again";
+  if (!route.opened) return "an earlier flip of this route is still being completed";
+  return route.home == to ? home_in_doubt(to) : "";
+}
+
+// Whether a route that seems to be at home there may be elsewhere, as its control log says, or after a recovery the
+// other one alone. Empty: no.
+std::string Controller::Impl::home_in_doubt(Cluster home) const {
+  for (const Cluster c : {home, other(home)}) {
+    const bool answers = images_[index_of(c)]->reachable;
+    if (claimed_[index_of(c)] || (c != home && !answers)) continue;
+    const std::string name(to_string(c));
+    return "where the route is at home is not known yet: the control topic of the " + name +
+           " cluster was not read since this process started" +
+           (answers ? "" : ", for no broker of the " + name + " cluster answers");
+  }
+  return "";
 }
 
 // What was wanted before the flip may have lost its reason with it: who still wants it asks again.
@@ -352,7 +378,7 @@ Task<bool> Controller::Impl::none_open(Flip& flip, Millis deadline) {
     const auto open = co_await look_at_ids(flip);
     bool held = false;
     if (open) held = co_await hold_those_that_move(flip, deadline);
-    problem = "requests of transactional ids were not answered in time; nothing was changed";
+    problem = "requests of transactional ids were not answered in time";
     if (open && open->empty() && quiet && held) {
       problem = co_await learn_sequences(flip.from, flip.ids, flip.names_of_places());
       if (problem.empty()) break;
@@ -460,7 +486,7 @@ Task<bool> Controller::Impl::fence_and_drain(Flip& flip, Millis deadline) {
         std::min(deadline, now_ + options_.drain_timeout_ms));
     const bool all = co_await drained;
     if (!all) {
-      fail(flip, "writes that were forwarded before the fence were not answered in time; nothing was changed");
+      fail(flip, "writes that were forwarded before the fence were not answered in time");
       co_return false;
     }
   }
@@ -470,60 +496,89 @@ Task<bool> Controller::Impl::fence_and_drain(Flip& flip, Millis deadline) {
 
 // --- boundary ---
 
-// The log ends (or high watermarks) of all places, one request per leader, all in flight together.
-Task<bool> Controller::Impl::log_ends(Flip& flip, bool old_side, std::int32_t replica, std::vector<Offset>& ends) {
-  const Cluster cluster = old_side ? flip.from : flip.to;
-  const auto version = version_of(cluster, ApiKey::ListOffsets, {4, 7});
-  if (!version) {
-    fail(flip, "the " + std::string(to_string(cluster)) + " cluster is too old to be asked for its log ends");
-    co_return false;
-  }
-  std::map<NodeId, std::vector<std::size_t>> by_leader;
-  for (std::size_t i = 0; i < flip.places.size(); ++i)
-    by_leader[old_side ? flip.places[i].old_leader : flip.places[i].new_leader].push_back(i);
-  std::vector<std::pair<NodeId, Pending>> asked;
-  for (const auto& [leader, at] : by_leader) {
-    ListOffsetsRequest ask_body;
-    ask_body.replica_id = replica;
+// The log ends (or, as a consumer, the last stable offsets) of all places: one request per leader, all in flight
+// together.
+Controller::Impl::AskedEnds Controller::Impl::ask_log_ends(const Flip& flip, Cluster cluster, std::int32_t replica) {
+  AskedEnds asked;
+  asked.cluster = cluster;
+  asked.version = version_of(cluster, ApiKey::ListOffsets, {4, 7});
+  if (!asked.version) return asked;
+  std::map<NodeId, ListOffsetsRequest> questions;
+  for (const Flip::Place& place : flip.places) {
+    ListOffsetsRequest& question = questions[flip.leader(place, cluster)];
+    question.replica_id = replica;
     // A transaction that is open keeps the last stable offset back.
-    ask_body.isolation_level = replica == consumer_replica ? 1 : 0;
-    for (const std::size_t i : at) {
-      const Flip::Place& place = flip.places[i];
-      if (ask_body.topics.empty() || ask_body.topics.back().name != place.topic)
-        ask_body.topics.emplace_back().name = place.topic;
-      auto& p = ask_body.topics.back().partitions.emplace_back();
-      p.partition_index = place.partition;
-      p.current_leader_epoch = old_side ? place.old_epoch : place.new_epoch;
-      p.timestamp = latest;
-    }
-    asked.emplace_back(leader,
-                       ask(cluster, leader, ApiKey::ListOffsets, *version, encode(ask_body, *version), answer_ms));
+    question.isolation_level = replica == consumer_replica ? 1 : 0;
+    if (question.topics.empty() || question.topics.back().name != place.topic)
+      question.topics.emplace_back().name = place.topic;
+    auto& row = question.topics.back().partitions.emplace_back();
+    row.partition_index = place.partition;
+    row.current_leader_epoch = cluster == flip.from ? place.old_epoch : place.new_epoch;
+    row.timestamp = latest;
   }
-  ends.assign(flip.places.size(), -1);
-  for (auto& [leader, pending] : asked) {
-    const auto answer = co_await answer_to<ListOffsetsResponse>(pending, *version, answer_ms);
-    if (!answer) {
-      fail(flip, "broker " + std::to_string(leader) + " of the " + std::string(to_string(cluster)) +
-                     " cluster did not say its log ends");
-      co_return false;
-    }
-    std::map<std::pair<std::string, PartitionIndex>, const ListOffsetsResponse::ListOffsetsPartitionResponse*> rows;
-    for (const auto& t : answer->topics) {
-      for (const auto& p : t.partitions) rows[{t.name, p.partition_index}] = &p;
-    }
-    for (const std::size_t i : by_leader[leader]) {
-      const auto row = rows.find({flip.places[i].topic, flip.places[i].partition});
-      if (row == rows.end() || row->second->error_code != 0) {
-        const std::int16_t error = row == rows.end() ? -1 : row->second->error_code;
-        fail(flip, place_name(flip.places[i].topic, flip.places[i].partition) + " on the " +
-                       std::string(to_string(cluster)) + " cluster: " + std::string(error_name(error)));
-        wanted_at_[index_of(cluster)] = now_;
-        co_return false;
-      }
-      ends[i] = row->second->offset;
+  for (const auto& [leader, question] : questions)
+    asked.leaders.emplace_back(
+        leader, ask(cluster, leader, ApiKey::ListOffsets, *asked.version, encode(question, *asked.version), answer_ms));
+  return asked;
+}
+
+// What hinders it; empty: all were told.
+Task<std::string> Controller::Impl::told_log_ends(const Flip& flip, AskedEnds asked, std::vector<Offset>& ends) {
+  const std::string there = "the " + std::string(to_string(asked.cluster)) + " cluster";
+  if (!asked.version) co_return there + " is too old to be asked for its log ends";
+  std::map<std::pair<std::string, PartitionIndex>, std::pair<std::int16_t, Offset>> rows;
+  for (const auto& [leader, pending] : asked.leaders) {
+    const auto answer = co_await answer_to<ListOffsetsResponse>(pending, *asked.version, answer_ms);
+    if (!answer) co_return "broker " + std::to_string(leader) + " of " + there + " did not say its log ends";
+    for (const auto& topic : answer->topics) {
+      for (const auto& row : topic.partitions) rows[{topic.name, row.partition_index}] = {row.error_code, row.offset};
     }
   }
-  co_return true;
+  ends.clear();
+  for (const Flip::Place& place : flip.places) {
+    const auto row = rows.find({place.topic, place.partition});
+    const std::int16_t error = row == rows.end() ? -1 : row->second.first;
+    if (error != 0) {
+      wanted_at_[index_of(asked.cluster)] = now_;
+      co_return place_name(place.topic, place.partition) + " on " + there + ": " + std::string(error_name(error));
+    }
+    ends.push_back(row->second.second);
+  }
+  co_return "";
+}
+
+Task<bool> Controller::Impl::log_ends(Flip& flip, Cluster cluster, std::int32_t replica, std::vector<Offset>& ends) {
+  const AskedEnds asked = ask_log_ends(flip, cluster, replica);
+  const std::string problem = co_await told_log_ends(flip, asked, ends);
+  if (!problem.empty()) fail(flip, problem);
+  co_return problem.empty();
+}
+
+// Where the route begins on the new home: what is open below would hide, from those who read committed records alone,
+// all that is written behind it. Markers may be on their way there. What hinders it; empty: nothing.
+Task<std::string> Controller::Impl::find_new_ends(Flip& flip, Millis deadline) {
+  std::vector<Offset> ends, stable;
+  const AskedEnds ends_asked = ask_log_ends(flip, flip.to, debug_replica);
+  AskedEnds stable_asked = ask_log_ends(flip, flip.to, consumer_replica);
+  std::string problem = co_await told_log_ends(flip, ends_asked, ends);
+  while (problem.empty()) {
+    problem = co_await told_log_ends(flip, stable_asked, stable);
+    PlaceNames behind;
+    for (std::size_t i = 0; problem.empty() && i < ends.size(); ++i) {
+      if (stable[i] < ends[i]) behind.emplace(flip.places[i].topic, flip.places[i].partition);
+    }
+    if (!problem.empty() || behind.empty()) break;
+    if (now_ >= deadline) {
+      problem = co_await unstable_error(flip, behind);
+      break;
+    }
+    Until pause(
+        *this, [] { return false; }, now_ + 5);
+    co_await pause;
+    stable_asked = ask_log_ends(flip, flip.to, consumer_replica);
+  }
+  for (std::size_t i = 0; problem.empty() && i < ends.size(); ++i) flip.places[i].new_end = ends[i];
+  co_return problem;
 }
 
 // A topic or partition that appeared since the gates were judged would be left behind: asked again under the fence.
@@ -559,10 +614,10 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
   if (!same) co_return false;
   std::vector<Offset> ends, marks, again;
   for (;;) {
-    const bool asked = co_await log_ends(flip, true, debug_replica, ends);
+    const bool asked = co_await log_ends(flip, flip.from, debug_replica, ends);
     if (!asked) co_return false;
     for (;;) {
-      const bool marked = co_await log_ends(flip, true, consumer_replica, marks);
+      const bool marked = co_await log_ends(flip, flip.from, consumer_replica, marks);
       if (!marked) co_return false;
       std::vector<std::string> behind;
       for (std::size_t i = 0; i < ends.size(); ++i) {
@@ -581,7 +636,7 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
     }
     const bool described = co_await producer_states(flip);
     if (!described) co_return false;
-    const bool asked_again = co_await log_ends(flip, true, debug_replica, again);
+    const bool asked_again = co_await log_ends(flip, flip.from, debug_replica, again);
     if (!asked_again) co_return false;
     if (again == ends) break;
     if (now_ >= deadline) {
@@ -589,9 +644,11 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
       co_return false;
     }
   }
-  std::vector<Offset> starts;
-  const bool new_side = co_await log_ends(flip, false, debug_replica, starts);
-  if (!new_side) co_return false;
+  const std::string problem = co_await find_new_ends(flip, deadline);
+  if (!problem.empty()) {
+    fail(flip, problem);
+    co_return false;
+  }
   for (std::size_t i = 0; i < flip.places.size(); ++i) {
     Flip::Place& place = flip.places[i];
     const PartitionView* view = snapshot_->partition(place.topic, place.partition);
@@ -602,7 +659,6 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
       co_return false;
     }
     place.old_end = ends[i];
-    place.new_end = starts[i];
     if (!continues_history(flip, place)) co_return false;
   }
   io_.passed("boundary");

@@ -90,6 +90,7 @@ Task<bool> Controller::Impl::gates(Flip& flip) {
   co_await transaction_gate(flip);
   find_places(flip);
   co_await history_gate(flip);
+  co_await new_home_gate(flip);
   co_return true;
 }
 
@@ -220,6 +221,17 @@ Task<> Controller::Impl::transaction_gate(Flip& flip) {
            ? "no transactional id was seen; the cluster is too old to list them, open transactions are looked "
              "for at the boundary"
            : bound);
+}
+
+// Told before any client is held; under the fence it is looked at once more.
+Task<> Controller::Impl::new_home_gate(Flip& flip) {
+  const bool leaderless = std::any_of(flip.places.begin(), flip.places.end(),
+                                      [](const Flip::Place& place) { return place.new_leader < 0; });
+  if (leaderless) co_return;  // another gate says so
+  const std::string problem = co_await find_new_ends(flip, now_ + answer_ms);
+  gate(flip, "new_home_transactions", problem.empty(),
+       problem.empty() ? "none is open on the " + std::string(to_string(flip.to)) + " cluster where the route begins"
+                       : problem);
 }
 
 std::string Controller::Impl::ids_bound_to_home() const {

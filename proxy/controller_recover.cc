@@ -228,6 +228,7 @@ Task<> Controller::Impl::recovery_gates(Flip& flip) {
                          "of their offsets were acknowledged: " +
                              some_of(unknown));
   co_await history_gate(flip);
+  co_await new_home_gate(flip);
 }
 
 // Of the new home alone.
@@ -293,6 +294,23 @@ std::vector<std::string> Controller::Impl::ids_to_fence(const Flip& flip) const 
   return {ids.begin(), ids.end()};
 }
 
+// Groups whose offsets are there, for their transactions were, but not their members: they can go on without it. Those
+// that only ids of other routes are known to use stay with these.
+std::vector<std::string> Controller::Impl::groups_to_rebind(const Flip& flip) const {
+  std::set<std::string> used_here, used_elsewhere;
+  for (const auto& [id, coupling] : couplings_.ids()) {
+    if (state_.bindings.home_of(id) != flip.from) continue;
+    auto& used = belongs(flip, id) ? used_here : used_elsewhere;
+    for (const auto& seen : coupling.groups) used.insert(seen.first);
+  }
+  std::vector<std::string> groups;
+  for (const auto& [group, binding] : state_.bindings.groups) {
+    const bool goes = used_here.contains(group) || !used_elsewhere.contains(group);
+    if (binding.home == flip.from && flip.from != snapshot_->groups_home && goes) groups.push_back(group);
+  }
+  return groups;
+}
+
 namespace {
 
 std::vector<std::string> consequences_of(const RecoveryReport& plan, std::size_t held_there, bool groups_live_there) {
@@ -318,6 +336,12 @@ std::vector<std::string> consequences_of(const RecoveryReport& plan, std::size_t
   if (!plan.transactional_ids.empty())
     said.push_back(count_of(plan.transactional_ids.size(), "transactional id") +
                    " lose what they have open and are fenced: their applications have to be started again");
+  if (!plan.groups.empty())
+    said.push_back(count_of(plan.groups.size(), "consumer group") + " committed in transactions on the " + from +
+                   " cluster, and what was committed there since is lost with it, also when it is back: " +
+                   some_of(plan.groups) + ". The " + to +
+                   " cluster still has the positions from before, and there they go on: records behind these may be "
+                   "processed again; where it has none, auto.offset.reset decides");
   if (groups_live_there)
     said.push_back("consumer groups are coordinated by the " + from +
                    " cluster: until it is back, none can join, commit or read its commits");
@@ -336,6 +360,7 @@ Task<> Controller::Impl::plan_recovery(Flip& flip, RecoveryReport& plan) {
   }
   find_known_ends(flip);
   plan.transactional_ids = ids_to_fence(flip);
+  plan.groups = groups_to_rebind(flip);
   plan.partitions.clear();
   std::size_t held_there = 0;
   for (const Flip::Place& place : flip.places) {
@@ -358,7 +383,8 @@ Task<> Controller::Impl::plan_recovery(Flip& flip, RecoveryReport& plan) {
 
 // --- doing it ---
 
-// Nobody can go on under a name that the old home gave. Names that the new home gave before, while an id was at home
+// Two generations on, as everything here: beyond a move that the old home's log alone may know of. Nobody can go on
+// under a name that the old home gave. Names that the new home gave before, while an id was at home
 // there, are its coordinator's to fence.
 Task<bool> Controller::Impl::fence_ids(Flip& flip) {
   KnownIds been_there;
@@ -369,6 +395,8 @@ Task<bool> Controller::Impl::fence_ids(Flip& flip) {
     after.generation = (before ? before->generation : 0) + 2;
     if (before) been_there[id] = {};
   }
+  for (const std::string& group : groups_to_rebind(flip))
+    flip.bindings.groups[group] = {flip.to, state_.bindings.groups.at(group).generation + 2};
   std::string problem;
   const bool fenced =
       co_await initialise_ids(flip.to, been_there, now_ + options_.transactions_ms, flip.names, problem);
@@ -405,12 +433,12 @@ Task<bool> Controller::Impl::new_ends(Flip& flip) {
     fail(flip, "topics or partitions of the route changed meanwhile: " + some_of(unknown));
     co_return false;
   }
-  std::vector<Offset> starts;
-  const bool told = co_await log_ends(flip, false, debug_replica, starts);
-  if (!told) co_return false;
-  for (std::size_t i = 0; i < flip.places.size(); ++i) {
-    Flip::Place& place = flip.places[i];
-    place.new_end = starts[i];
+  const std::string problem = co_await find_new_ends(flip, now_ + options_.hold_budget_ms);
+  if (!problem.empty()) {
+    fail(flip, problem);
+    co_return false;
+  }
+  for (Flip::Place& place : flip.places) {
     place.old_epoch = std::max(place.old_epoch, 0) + unseen_elections;
     if (!continues_history(flip, place)) co_return false;
   }

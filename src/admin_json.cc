@@ -274,7 +274,7 @@ json::object hold_json(const std::vector<proxy::Millis>& hold_ms) {
 
 json::object recovery_json(const proxy::RecoveryReport& report) {
   constexpr std::size_t most = 10'000;
-  json::array partitions, in_doubt, ids, consequences;
+  json::array partitions, in_doubt, ids, groups, consequences;
   for (const auto& p : report.partitions) {
     if (partitions.size() == most) break;
     partitions.push_back(json::object{{"topic", p.topic},
@@ -298,6 +298,7 @@ json::object recovery_json(const proxy::RecoveryReport& report) {
     in_doubt.push_back(std::move(row));
   }
   for (const std::string& id : report.transactional_ids) ids.emplace_back(id);
+  for (const std::string& group : report.groups) groups.emplace_back(group);
   for (const std::string& said : report.consequences) consequences.emplace_back(said);
   return {{"route", report.route},
           {"result", report.result},
@@ -313,6 +314,7 @@ json::object recovery_json(const proxy::RecoveryReport& report) {
           {"in_doubt_count", report.in_doubt.size()},
           {"in_doubt", std::move(in_doubt)},
           {"transactional_ids", std::move(ids)},
+          {"groups", std::move(groups)},
           {"steps", steps_json(report.steps)},
           {"hold_ms", hold_json(report.hold_ms)}};
 }

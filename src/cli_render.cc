@@ -282,6 +282,7 @@ std::string render_recovery(const json::value& report) {
   out += "\n";
   for (const json::value& said : report.at("consequences").as_array()) out += "  - " + text_of(said) + "\n";
   for (const json::value& id : report.at("transactional_ids").as_array()) out += "    fenced: " + text_of(id) + "\n";
+  for (const json::value& group : report.at("groups").as_array()) out += "    goes back: " + text_of(group) + "\n";
   for (const json::value& doubt : report.at("in_doubt").as_array()) {
     out += "    in doubt: " +
            (doubt.at("topic").is_null() ? std::string("some partition")

@@ -384,8 +384,8 @@ void Runtime::connections(std::function<void(std::vector<proxy::SessionInfo>)> d
 
 void Runtime::flip(std::string route, Cluster to, proxy::FlipWishes wishes, proxy::Controller::FlipDone done) {
   boost::asio::post(io_, [this, route = std::move(route), to, wishes, done = std::move(done)] {
-    const auto counted = [this, done](proxy::FlipReport report) {
-      if (report.result != "dry_run") metrics_.on_flip(report);
+    const auto counted = [this, done, dry_run = wishes.dry_run](proxy::FlipReport report) {
+      if (!dry_run) metrics_.on_flip(report);
       done(std::move(report));
     };
     controller_->flip(route, to, wishes, counted, now_ms());

@@ -120,7 +120,7 @@ def _roll_back(lab, producers, settings):
     """Stragglers could still land for half a minute, and until then it is refused."""
     gates = lab.proxy.call("POST", "/v1/routes/default/rollback?dry_run=true")[1]["gates"]
     red = [gate["name"] for gate in gates if not gate["ok"]]
-    assert set(red) <= {"unknown_outcomes", "in_sync_replicas", "leaders"}, red
+    assert set(red) <= {"unknown_outcomes", "in_sync_replicas", "leaders", "new_home_transactions"}, red
     if not settings.full:
         return
     lab.flip("rollback", limit=90)

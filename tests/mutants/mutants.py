@@ -105,6 +105,14 @@ MUTANTS = [
         unit="FlipOfOrders.WaitsForReplicasToReachTheBoundary",
     ),
     mutant(
+        "open_on_the_new_home",
+        "the new home begins where nothing is open below, so that committed records can be read there",
+        FLIP,
+        "if (stable[i] < ends[i]) behind",
+        "if (false) behind",
+        unit="OpenOnTheNewHome.IsAwaitedUnderTheFence",
+    ),
+    mutant(
         "record_in_doubt_taken_for_refused",
         "a flip record whose answer is lost is settled before the fence is lifted",
         CONTROLLER,
@@ -730,6 +738,14 @@ MUTANTS = [
         "while (core.snapshot().moving_groups.contains(group)) {",
         "while (false) {",
         unit="TransactionsScript.NothingIsReadOfAGroupWhoseOffsetsMove",
+    ),
+    mutant(
+        "groups_left_on_the_lost_home",
+        "a recovery brings back the groups whose offsets lie on the lost home, so that they can commit",
+        "proxy/controller_recover.cc",
+        "for (const std::string& group : groups_to_rebind(flip))",
+        "for (const std::string& group : std::vector<std::string>())",
+        unit="GroupsOnTheLostHome.GoOnFromWhatTheirMembersClusterHas",
     ),
     mutant(
         "members_not_asked",

@@ -157,6 +157,7 @@ TEST_F(AdminApiTest, a_recovery_is_done_when_it_is_confirmed) {
   EXPECT_EQ(said.at("in_doubt").at(0).at("client_id"), "orders-\xef\xbf\xbd");
   EXPECT_EQ(said.at("in_doubt").at(1).at("topic"), json::value());
   EXPECT_EQ(said.at("transactional_ids").at(0), "payments-1");
+  EXPECT_EQ(said.at("groups").at(0), "readers");
   const std::string words(said.at("confirm").as_string());
   EXPECT_EQ(ask("POST", "/v1/routes/orders/recover", R"({"confirm":"yes"})").status, 409);
   const AdminResponse done = ask("POST", "/v1/routes/orders/recover", R"({"confirm":")" + words + R"("})");

@@ -218,6 +218,7 @@ void FakeAdmin::recover(std::string route, std::string confirm, proxy::Controlle
   report.partitions = {{"orders", 0, 41'230, 30, 5}};
   report.in_doubt = {{"orders", 0, "orders-\xff", 1'000, 0, 17, 5}, {.producer_id = -1, .records = 1}};
   report.transactional_ids = {"payments-1"};
+  report.groups = {"readers"};
   report.consequences = {"6 records of 2 writers are in doubt"};
   report.result = confirm == report.confirm ? "done" : "unconfirmed";
   if (report.result == "done") report.steps = {{"fence", 1}, {"record", 4}};

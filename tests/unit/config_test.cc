@@ -68,6 +68,9 @@ TEST(Config, the_wrong_value_is_named_with_line_and_path) {
               ElementsAre("config.yaml:3: admin.listen: expected HOST:PORT, not \"9644\""));
   EXPECT_THAT(problems_of("limits:\n  hold_ms: 4s\n"),
               ElementsAre("config.yaml:2: limits.hold_ms: expected a whole number from 100 to 25000, not \"4s\""));
+  EXPECT_THAT(problems_of("flip: {transactions_ms: 0}"),
+              ElementsAre("config.yaml:1: flip.transactions_ms: expected a whole number from 100 to 60000, not \"0\""))
+      << "no worker could take the brake within it";
   EXPECT_THAT(problems_of("log: {level: loud}"),
               ElementsAre("config.yaml:1: log.level: expected debug, info, warn or error"));
   EXPECT_THAT(problems_of("source:\n  bootstrap: [a:1, b]\n"),

@@ -67,6 +67,28 @@ TEST_F(TwoClusters, NothingIsServedBeforeTheControlTopicTookARecord) {
   EXPECT_TRUE(world.controller->ready());
 }
 
+// Where nothing was read every route seems to be at the source.
+TEST_F(TwoClusters, WhoHasNotReadTheLogsDoesNotSayThatARouteIsThere) {
+  ASSERT_EQ(world.flip(target)->result, "done");
+  const auto silent = [](Cluster, NodeId, ApiKey, Version, BytesView) { return std::optional(Bytes("?")); };
+  world.instead = silent;
+  world.control_unread = true;
+  world.start("p2");
+  world.run(1'000);
+  for (const bool dry_run : {true, false}) {
+    const auto report = world.flip(source, dry_run);
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->result, "failed");
+    EXPECT_NE(report->error.find("control topic of the source cluster was not read"), std::string::npos);
+    EXPECT_NE(report->error.find("no broker of the source cluster answers"), std::string::npos) << report->error;
+  }
+  world.instead = {};
+  world.control_unread = false;
+  world.start("p2");
+  world.run(8'000);
+  EXPECT_EQ(world.flip(target)->result, "unchanged");
+}
+
 TEST_F(TwoClusters, SwappedClustersAreRefused) {
   std::swap(world.clients[0], world.clients[1]);
   const auto written = world.control;
@@ -534,9 +556,10 @@ TEST_F(BesideAnother, AClaimIsAsGoodAsAHeartbeat) {
 }
 
 TEST_F(BesideAnother, AClaimUnderTheFenceEndsTheFlip) {
-  bool claimed = false;
+  bool fenced = false, claimed = false;
+  world.on_step = [&fenced](std::string_view step) { fenced |= step == "fence"; };
   world.instead = [&](Cluster c, NodeId, ApiKey api, Version version, BytesView body) -> std::optional<Bytes> {
-    const auto asked = api == ApiKey::ListOffsets && c == target && !claimed
+    const auto asked = api == ApiKey::ListOffsets && c == target && fenced && !claimed
                            ? protocol::decode<protocol::ListOffsetsRequest>(body, version)
                            : std::nullopt;
     if (asked && asked->replica_id == -2) {

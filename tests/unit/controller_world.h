@@ -35,6 +35,7 @@ struct ControllerWorld : ControllerIo {
     controller = std::make_unique<Controller>(*this, options, 1);
     controller->start(now);
     for (const Cluster c : both_clusters) {
+      if (control_unread) continue;
       Offset at = 0;
       for (const Bytes& record : control[index_of(c)]) controller->on_control_record(c, at++, record, now);
       controller->on_control_caught_up(c, now);
@@ -157,6 +158,7 @@ struct ControllerWorld : ControllerIo {
   ControllerOptions options;
   std::unique_ptr<Controller> controller;
   Millis now = 1'000'000, timer = -1;
+  bool control_unread = false;                   // as if they could not be read at start
   bool drop_appends = false;                     // as if the control topics' leaders were silent
   std::vector<UnknownOutcome> unknown_outcomes;  // as the worker reports them
   std::vector<KnownEnds::Row> known_ends;        // the same

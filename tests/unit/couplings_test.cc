@@ -215,6 +215,21 @@ struct OpenTransactions : CoupledRoutes {
     world.run(4'000);
     return got;
   }
+  // A leader knows of a transaction, no coordinator does.
+  void one_hangs() {
+    world.instead = [](Cluster c, NodeId, ApiKey api, Version version, BytesView body) -> std::optional<Bytes> {
+      if (c != source || api != ApiKey::DescribeProducers) return std::nullopt;
+      const auto asked = protocol::decode<protocol::DescribeProducersRequest>(body, version);
+      protocol::DescribeProducersResponse answer;
+      for (const auto& topic : asked->topics) {
+        auto& row = answer.topics.emplace_back();
+        row.name = topic.name;
+        row.partitions.push_back({.partition_index = 0});
+        row.partitions[0].active_producers.push_back({.producer_id = 77, .current_txn_start_offset = 40});
+      }
+      return protocol::encode(answer, version);
+    };
+  }
   ProducerName owner;
 };
 
@@ -234,6 +249,16 @@ TEST_F(OpenTransactions, AreNamedWithTheirOwner) {
   EXPECT_TRUE(holds(report->error, "client app at 10.0.0.7:4000")) << report->error;
   EXPECT_EQ(commit(owner.id, owner.epoch), 0) << "its owner notices nothing";
   EXPECT_EQ(world.flip(target, {}, "route-a")->result, "done");
+}
+
+TEST_F(OpenTransactions, AFlipThatTheyEndLeavesTheRouteWidened) {
+  begin();
+  writes("shop", {"a", "b"});
+  const auto report = world.flip(target, {.widen = true}, "route-a");
+  EXPECT_EQ(report->result, "failed");
+  EXPECT_TRUE(holds(report->error, "The route was not flipped; it keeps the topics that it took over: b"))
+      << report->error;
+  EXPECT_EQ(route("route-a").topics, (Names{"a", "b"}));
 }
 
 TEST_F(OpenTransactions, AreAbortedWhereTheOperatorSaysSo) {
@@ -271,26 +296,34 @@ TEST_F(OpenTransactions, AnUnknownIdIsNotMadeUp) {
   EXPECT_TRUE(holds(abort("__crossover_offsets")->error, "the proxy's own"));
 }
 
-// A leader knows of a transaction, no coordinator does.
+TEST_F(OpenTransactions, AClusterThatDoesNotAnswerIsSaidNotToDoSo) {
+  begin();
+  world.instead = [](Cluster c, NodeId, ApiKey, Version, BytesView) -> std::optional<Bytes> {
+    return c == source ? std::optional(Bytes("?")) : std::nullopt;
+  };
+  world.run(3'000);
+  const auto refused = abort("shop");
+  ASSERT_TRUE(refused);
+  EXPECT_TRUE(holds(refused->error, "no broker of the source cluster answers")) << refused->error;
+}
+
 TEST_F(OpenTransactions, HangingOnesAreForTheClustersAdministrator) {
   const auto producer = init();
   ASSERT_EQ(add(producer.producer_id, producer.producer_epoch), 0);
   ASSERT_EQ(commit(producer.producer_id, producer.producer_epoch), 0);
-  world.instead = [](Cluster c, NodeId, ApiKey api, Version version, BytesView body) -> std::optional<Bytes> {
-    if (c != source || api != ApiKey::DescribeProducers) return std::nullopt;
-    const auto asked = protocol::decode<protocol::DescribeProducersRequest>(body, version);
-    protocol::DescribeProducersResponse answer;
-    for (const auto& topic : asked->topics) {
-      auto& row = answer.topics.emplace_back();
-      row.name = topic.name;
-      row.partitions.push_back({.partition_index = 0});
-      row.partitions[0].active_producers.push_back({.producer_id = 77, .current_txn_start_offset = 40});
-    }
-    return protocol::encode(answer, version);
-  };
+  one_hangs();
   const auto report = world.flip(target, {.abort_open = true}, "route-a");
   EXPECT_EQ(report->result, "failed");
   EXPECT_TRUE(holds(report->error, "abort --topic a --partition 0 --start-offset 40")) << report->error;
+}
+
+TEST_F(OpenTransactions, WhoWasFencedStaysSoWhenTheFlipIsAbandoned) {
+  begin();
+  one_hangs();
+  const auto report = world.flip(target, {.abort_open = true}, "route-a");
+  EXPECT_EQ(report->result, "failed");
+  EXPECT_TRUE(holds(report->error, "the owners of what was aborted stay fenced: shop")) << report->error;
+  EXPECT_NE(commit(owner.id, owner.epoch), 0);
 }
 
 }  // namespace

@@ -17,22 +17,25 @@ struct FlipOfOrders : testing::Test {
     world.start("p1");
     world.run(3'000);
   }
-  // Asks the id's coordinator on the source itself, past the proxy.
+  // Asks the id's coordinator on the cluster itself, past the proxy.
   template <class Answer, class Question>
-  std::optional<Answer> at_coordinator(const Question& question, Version version, const std::string& id = "shop") {
-    sim::ClusterClient& client = world.clients[index_of(source)];
+  std::optional<Answer> at_coordinator(const Question& question, Version version) {
+    sim::ClusterClient& client = world.clients[index_of(asked)];
     return client.ask<Answer>(client.to(client.cluster.transaction_coordinator(id)), question, version);
   }
-  InitProducerIdResponse initialise_shop() { return initialise_id("shop"); }
-  InitProducerIdResponse initialise_id(const std::string& id) {
+  InitProducerIdResponse initialise_id(const std::string& other) {
+    id = other;
+    return initialise();
+  }
+  InitProducerIdResponse initialise() {
     InitProducerIdRequest init;
     init.transactional_id = id;
     init.transaction_timeout_ms = 60'000;
-    return at_coordinator<InitProducerIdResponse>(init, 4, id).value();
+    return at_coordinator<InitProducerIdResponse>(init, 4).value();
   }
   void add_orders(const InitProducerIdResponse& owner) {
     AddPartitionsToTxnRequest add;
-    add.v3_and_below_transactional_id = "shop";
+    add.v3_and_below_transactional_id = id;
     add.v3_and_below_producer_id = owner.producer_id;
     add.v3_and_below_producer_epoch = owner.producer_epoch;
     add.v3_and_below_topics.push_back({"orders", {0}});
@@ -56,6 +59,8 @@ struct FlipOfOrders : testing::Test {
     return std::all_of(asked.begin(), asked.end(), [](const auto& entry) { return entry.second == 1; });
   }
 
+  Cluster asked = source;
+  std::string id = "shop";
   ControllerWorld world;
   std::map<std::string, int> found, initialised;
 };
@@ -109,7 +114,7 @@ TEST_F(FlipOfOrders, CompactedTopicsKeepTheirTombstonesOnBothClusters) {
 // A client whose answer to EndTxn was lost may ask again only then.
 TEST_F(FlipOfOrders, HowATransactionEndedOutlivesTwoMoves) {
   start("delete");
-  const InitProducerIdResponse owner = initialise_shop();
+  const InitProducerIdResponse owner = initialise();
   add_orders(owner);
   const EndTxnRequest end{"shop", owner.producer_id, owner.producer_epoch, true};
   ASSERT_EQ(at_coordinator<EndTxnResponse>(end, 3)->error_code, 0);
@@ -124,7 +129,7 @@ TEST_F(FlipOfOrders, HowATransactionEndedOutlivesTwoMoves) {
 // A coordinator that moves is in no broker's list: what its ids have written would be unknown at the boundary.
 TEST_F(FlipOfOrders, AnIdThatNoBrokerListsMovesAllTheSame) {
   start("delete");
-  initialise_shop();
+  initialise();
   ASSERT_EQ(world.flip(target)->result, "done");
   ASSERT_EQ(world.flip(source)->result, "done");
   world.instead = [](Cluster c, NodeId, ApiKey api, Version version, BytesView) -> std::optional<Bytes> {
@@ -138,7 +143,7 @@ TEST_F(FlipOfOrders, AnIdThatNoBrokerListsMovesAllTheSame) {
 // Nothing is known of an id then, so nothing can be moved, nor be aborted.
 TEST_F(FlipOfOrders, AnIdDescribedUnderAnotherNameIsNotDescribed) {
   start("delete");
-  initialise_shop();
+  initialise();
   ASSERT_EQ(world.flip(target)->result, "done");
   ASSERT_EQ(world.flip(source)->result, "done");
   world.instead = [](Cluster c, NodeId, ApiKey api, Version version, BytesView) -> std::optional<Bytes> {
@@ -152,7 +157,7 @@ TEST_F(FlipOfOrders, AnIdDescribedUnderAnotherNameIsNotDescribed) {
   world.begin_flip(target);
   world.run(15'000);
   EXPECT_EQ(world.said("flip_abandoned", "error"),
-            "not every coordinator of the source cluster described its transactions");
+            "not every coordinator of the source cluster described its transactions. The route was not flipped");
   std::optional<AbortReport> aborted;
   world.controller->abort_transaction(
       "shop", [&aborted](const AbortReport& report) { aborted = report; }, world.now);
@@ -194,7 +199,7 @@ TEST_F(FlipOfOrders, OnlyWhoseCoordinatorMovedIsLookedForAgain) {
 // As long as a flip waits for transactions to end.
 TEST_F(FlipOfOrders, TheNewHomeMayTakeTheBrakesTimeToTakeIdsOver) {
   start("delete");
-  initialise_shop();
+  initialise();
   const Millis began = world.now;
   Millis busy_for = 8'000;
   count_initialisations([&](const std::string&) {
@@ -213,7 +218,7 @@ TEST_F(FlipOfOrders, TheNewHomeMayTakeTheBrakesTimeToTakeIdsOver) {
   const auto late = world.begin_flip(target);
   world.run(12'000);
   ASSERT_TRUE(*late);
-  EXPECT_EQ((*late)->error, "the target cluster did not take over shop in time");
+  EXPECT_EQ((*late)->error, "the target cluster did not take over shop in time. The route was not flipped");
 }
 
 // One of a loop that reads and writes topics of its own route alone, open for as long as it likes.
@@ -224,7 +229,7 @@ TEST_F(FlipOfOrders, ATransactionOfAnotherRouteIsNotWaitedFor) {
   world.controller->define_route(
       {"second", {"payments"}}, [](const std::string& error) { EXPECT_EQ(error, ""); }, world.now);
   world.run(1'000);
-  const InitProducerIdResponse owner = initialise_shop();
+  const InitProducerIdResponse owner = initialise();
   const AddOffsetsToTxnRequest offsets{"shop", owner.producer_id, owner.producer_epoch, "readers"};
   ASSERT_EQ(at_coordinator<AddOffsetsToTxnResponse>(offsets, 3)->error_code, 0);
   const auto with_offsets_alone = world.flip(target, FlipWishes{}, "second");
@@ -232,6 +237,91 @@ TEST_F(FlipOfOrders, ATransactionOfAnotherRouteIsNotWaitedFor) {
   world.run(10'000);
   add_orders(owner);
   EXPECT_EQ(world.flip(target, FlipWishes{}, "second").value().result, "done");
+}
+
+// A transaction of a native client of the new home, or a late write of an earlier stay there: who reads committed
+// records alone would be shown nothing behind it.
+struct OpenOnTheNewHome : FlipOfOrders {
+  OpenOnTheNewHome() {
+    asked = target;
+    id = "native";
+  }
+  void begin() {
+    constexpr std::int16_t transactional = 0x10;
+    owner = initialise();
+    add_orders(owner);
+    const Bytes batch = build_batch({{.value = "v"}}, owner.producer_id, owner.producer_epoch, 0, transactional);
+    ASSERT_EQ(world.cluster(target).append_as_stranger("orders", 0, batch), ErrorCode::NONE);
+  }
+  void end() {
+    const EndTxnRequest abort{id, owner.producer_id, owner.producer_epoch, false};
+    ASSERT_EQ(at_coordinator<EndTxnResponse>(abort, 3)->error_code, 0);
+  }
+  bool names_it(const std::string& text) const {
+    const std::string who = "orders-0 (producer " + std::to_string(owner.producer_id) + ", epoch " +
+                            std::to_string(owner.producer_epoch) + ", from offset 0)";
+    return text.find(who) != std::string::npos &&
+           text.find("abort --topic orders --partition 0 --start-offset 0") != std::string::npos;
+  }
+  InitProducerIdResponse owner;
+};
+
+TEST_F(OpenOnTheNewHome, IsToldBeforeAnybodyIsHeld) {
+  start("delete");
+  begin();
+  world.on_step = [](std::string_view step) { EXPECT_NE(step, "fence"); };
+  for (const bool dry_run : {true, false}) {
+    const auto report = world.flip(target, dry_run);
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->result, dry_run ? "dry_run" : "failed");
+    const Gate& gate = gate_named(*report, "new_home_transactions");
+    EXPECT_FALSE(gate.ok);
+    EXPECT_TRUE(names_it(gate.detail)) << gate.detail;
+  }
+  world.on_step = nullptr;
+  end();
+  EXPECT_EQ(world.flip(target)->result, "done");
+}
+
+// An id that the flip itself has moved may have its markers under way.
+TEST_F(OpenOnTheNewHome, IsAwaitedUnderTheFence) {
+  start("delete");
+  world.on_step = [this](std::string_view step) {
+    if (step == "fence") begin();
+  };
+  const auto report = world.begin_flip(target);
+  world.run(1'000);
+  ASSERT_FALSE(*report);
+  end();
+  world.run(1'000);
+  ASSERT_TRUE(*report);
+  EXPECT_EQ((*report)->result, "done") << (*report)->error;
+}
+
+TEST_F(OpenOnTheNewHome, WhoOnlyLooksIsInNobodysWay) {
+  start("delete");
+  begin();
+  const auto looks = world.begin_flip(target, true);
+  const auto report = world.begin_flip(target);
+  ASSERT_FALSE(*looks || *report);
+  end();
+  world.run(5'000);
+  ASSERT_TRUE(*looks && *report);
+  EXPECT_EQ((*looks)->result, "dry_run");
+  EXPECT_EQ((*report)->result, "done") << (*report)->error;
+}
+
+TEST_F(OpenOnTheNewHome, AbandonsTheFlipWhereItDoesNotEnd) {
+  start("delete");
+  world.on_step = [this](std::string_view step) {
+    if (step == "fence") begin();
+  };
+  const auto report = world.flip(target);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->result, "failed");
+  EXPECT_TRUE(names_it(report->error)) << report->error;
+  EXPECT_EQ(world.controller->routes().at(0).view.home, source);
+  EXPECT_EQ(world.controller->routes().at(0).view.phase, RoutePhase::open);
 }
 
 }  // namespace

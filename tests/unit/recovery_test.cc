@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "protocol/messages.h"
 #include "protocol/record_batch.h"
+#include "proxy/producer_id.h"
 #include "tests/unit/controller_world.h"
 #include "tests/unit/handler_script.h"
 
@@ -188,6 +190,123 @@ TEST_F(Recovery, TheNewHomeMustBeAbleToTakeIt) {
   EXPECT_EQ(report.result, "refused");
   EXPECT_FALSE(gate_of(report, "topics_exist").ok);
   EXPECT_EQ(report.confirm, "");
+}
+
+// An application's transactional id, as its cluster knows it.
+protocol::InitProducerIdResponse initialise(ControllerWorld& world, Cluster c) {
+  protocol::InitProducerIdRequest init;
+  init.transactional_id = "shop";
+  init.transaction_timeout_ms = 60'000;
+  sim::ClusterClient& client = world.clients[index_of(c)];
+  const auto coordinator = client.to(client.cluster.transaction_coordinator("shop"));
+  return client.ask<protocol::InitProducerIdResponse>(coordinator, init, 4).value();
+}
+
+// What the worker has seen transactions of that id write to, and commit offsets of.
+void writes(ControllerWorld& world, const std::string& id, const std::string& topic, const std::string& group) {
+  Couplings seen;
+  seen.note(id, {"app", "10.0.0.7:4000", world.now}, {topic}, group);
+  WorkerReport report;
+  report.revision = world.controller->snapshot()->revision;
+  report.couplings = seen.take_changes();
+  world.controller->on_worker_report(report, world.now);
+}
+
+TEST_F(Recovery, ATransactionalIdIsFencedAndBeginsAnewAtTheNewHome) {
+  const auto owner = initialise(world, source);
+  writes(world, "shop", "orders", "");
+  kill(source);
+  const RecoveryReport report = recover(words);
+  ASSERT_EQ(report.result, "done") << report.error;
+  EXPECT_EQ(report.transactional_ids, std::vector<std::string>{"shop"});
+  const Bindings bindings = *world.controller->snapshot()->bindings;
+  EXPECT_EQ(bindings.home_of("shop"), target);
+  const ProducerName before{virtual_producer_id(source, owner.producer_id), owner.producer_epoch};
+  EXPECT_EQ(bindings.to_real("shop", before), std::nullopt) << "whoever has that name is fenced";
+  const auto anew = initialise(world, target);
+  ASSERT_EQ(anew.error_code, 0);
+  const ProducerName there{anew.producer_id, anew.producer_epoch};
+  EXPECT_EQ(bindings.to_real("shop", bindings.to_virtual("shop", there)), there);
+}
+
+// The name that it had there is its coordinator's to fence.
+TEST_F(Recovery, AnIdThatHasBeenAtTheNewHomeIsFencedThereToo) {
+  initialise(world, source);
+  writes(world, "shop", "orders", "");
+  ASSERT_EQ(world.flip(target)->result, "done");
+  const auto there = initialise(world, target);
+  ASSERT_EQ(world.flip(source)->result, "done");
+  kill(source);
+  ASSERT_EQ(recover("recover default to target at generation 2").result, "done");
+  const Bindings bindings = *world.controller->snapshot()->bindings;
+  EXPECT_EQ(bindings.home_of("shop"), target);
+  EXPECT_GT(bindings.find("shop")->real.epoch, there.producer_epoch);
+}
+
+// Groups whose offsets moved to the target after their transactions; their members are the source's.
+struct GroupsOnTheLostHome : Recovery {
+  void SetUp() override {
+    for (const Cluster c : both_clusters) world.cluster(c).create_topic("payments", 1);
+    Recovery::SetUp();
+    world.controller->define_route(
+        {"second", {"payments"}}, [](const std::string& error) { EXPECT_EQ(error, ""); }, world.now);
+    world.run(1'000);
+    ASSERT_EQ(world.flip(target)->result, "done");
+    for (const char* group : {"readers", "unknown", "others"})
+      world.controller->on_want_binding({Bound::group, group, target}, world.now);
+    world.run(3'000);
+    ASSERT_EQ(home_of("readers"), target);
+  }
+  Cluster home_of(const std::string& group) const {
+    return world.controller->snapshot()->bindings->home_of_group(group);
+  }
+  static constexpr const char* words_back = "recover default to source at generation 1";
+};
+
+TEST_F(GroupsOnTheLostHome, GoOnFromWhatTheirMembersClusterHas) {
+  kill(target);
+  const RecoveryReport plan = recover();
+  EXPECT_EQ(plan.groups, (std::vector<std::string>{"others", "readers", "unknown"}));
+  const auto said = std::find_if(plan.consequences.begin(), plan.consequences.end(),
+                                 [](const std::string& text) { return text.find("readers") != std::string::npos; });
+  ASSERT_NE(said, plan.consequences.end());
+  for (const char* what : {"3 consumer groups", "lost with it", "may be processed again", "auto.offset.reset"})
+    EXPECT_NE(said->find(what), std::string::npos) << what << " in " << *said;
+  EXPECT_EQ(home_of("readers"), target) << "nothing is done unconfirmed";
+  const RecoveryReport report = recover(words_back);
+  ASSERT_EQ(report.result, "done") << report.error;
+  for (const char* group : {"readers", "unknown", "others"}) EXPECT_EQ(home_of(group), source) << group;
+  revive();
+  EXPECT_EQ(world.fold(target).state().bindings.home_of_group("readers"), source) << "its log is told";
+}
+
+// Their positions are exact there, and may come back with it.
+TEST_F(GroupsOnTheLostHome, StayWithTheIdsOfOtherRoutes) {
+  ASSERT_EQ(world.flip(target, FlipWishes{}, "second")->result, "done");
+  for (const char* id : {"shop", "till"})
+    world.controller->on_want_binding({Bound::transactional_id, id, target, true}, world.now);
+  world.run(3'000);
+  writes(world, "shop", "orders", "readers");
+  writes(world, "till", "payments", "others");
+  kill(target);
+  const RecoveryReport report = recover(words_back);
+  ASSERT_EQ(report.result, "done") << report.error;
+  EXPECT_EQ(report.groups, (std::vector<std::string>{"readers", "unknown"}));
+  EXPECT_EQ(home_of("readers"), source);
+  EXPECT_EQ(home_of("others"), target);
+}
+
+// Those that the source coordinates wait for it, whatever they have committed.
+TEST_F(GroupsOnTheLostHome, WaitForTheirMembersCluster) {
+  ASSERT_EQ(world.flip(source)->result, "done");
+  world.controller->on_want_binding({Bound::group, "readers", source}, world.now);
+  world.run(3'000);
+  ASSERT_EQ(home_of("readers"), source);
+  kill(source);
+  const RecoveryReport report = recover("recover default to target at generation 2");
+  ASSERT_EQ(report.result, "done") << report.error;
+  EXPECT_TRUE(report.groups.empty());
+  EXPECT_EQ(home_of("readers"), source);
 }
 
 TEST(KnownEnds, TheHighestCountsAndATopicMadeAnewBeginsAnew) {
