@@ -1,5 +1,7 @@
 #include "tests/sim/invariants.h"
 
+#include <algorithm>
+
 #include "protocol/messages.h"
 #include "protocol/wire.h"
 #include "tests/sim/broker_records.h"
@@ -57,6 +59,12 @@ std::int32_t Invariants::generation() {
   std::int32_t sum = 0;
   for (const auto& [id, route] : state_.routes) sum += route.generation;
   return sum;
+}
+
+bool Invariants::every_route_flipped() {
+  follow();
+  return std::all_of(state_.routes.begin(), state_.routes.end(),
+                     [](const auto& entry) { return entry.second.generation > 0; });
 }
 
 Offset Invariants::virtual_end(const Place& place) {

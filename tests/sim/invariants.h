@@ -53,6 +53,7 @@ class Invariants {
   Offset virtual_start(const Place& place);
   Side home_of(const std::string& topic);
   std::int32_t generation();
+  bool every_route_flipped();
   // `committed`: the consumers that read committed records only.
   void check_history(const std::vector<Place>& places, const std::vector<std::string>& consumers,
                      const std::vector<std::string>& committed);

@@ -310,8 +310,9 @@ class World {
       case 8:
         if (plan_.errors && !direct_) {
           log("a request to " + where + " will be refused");
-          // Before any flip this could put a producer's second batch before its first, as on a plain cluster.
-          const bool flipped = checks_.generation() > 0;
+          // Before its route's first flip this could put a producer's second batch before its first, as on a plain
+          // cluster.
+          const bool flipped = checks_.every_route_flipped();
           net.cluster.fail_next(1, flipped && random_.one_in(2) ? ApiKey::Produce : ApiKey::Fetch,
                                 ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }
