@@ -81,6 +81,9 @@ Task<bool> Controller::Impl::abort_open(Flip& flip, std::vector<OpenTransaction>
   std::string problem;
   const bool done = co_await initialise_ids(flip.from, ids, now_ + move_ms, names, problem);
   if (!done) fail(flip, "open transactions could not be aborted: " + problem);
+  // The rest was not asked, or did not answer.
+  std::erase_if(flip.report.aborted,
+                [&names](const OpenTransaction& each) { return !names.contains(each.transactional_id); });
   co_return done;
 }
 
@@ -116,7 +119,9 @@ std::string Controller::Impl::hanging_error(const Flip& flip, const std::vector<
 }
 
 // Of the new home, whose last stable offset stays before its log's end: who keeps it back, and what to do.
-Task<std::string> Controller::Impl::unstable_error(const Flip& flip, const PlaceNames& behind) {
+// `spared` are not told; empty: nobody else does.
+Task<std::string> Controller::Impl::unstable_error(const Flip& flip, const PlaceNames& behind,
+                                                   const ProducerIds& spared) {
   std::vector<std::string> owners, where, lagging;
   const DescribedProducers open = co_await open_at_leaders(flip, flip.to);
   for (const auto& place : behind) {
@@ -125,6 +130,7 @@ Task<std::string> Controller::Impl::unstable_error(const Flip& flip, const Place
     if (found == open.end() || found->second.empty()) lagging.push_back(name);
     if (found == open.end()) continue;
     for (const auto& producer : found->second) {
+      if (spared.contains(producer.producer_id)) continue;
       owners.push_back(name + " (producer " + std::to_string(producer.producer_id) + ", epoch " +
                        std::to_string(producer.producer_epoch) + ", from offset " +
                        std::to_string(producer.current_txn_start_offset) + ")");
@@ -132,6 +138,7 @@ Task<std::string> Controller::Impl::unstable_error(const Flip& flip, const Place
     }
   }
   const std::string there = "the " + std::string(to_string(flip.to)) + " cluster";
+  if (owners.empty() && lagging.empty()) co_return "";
   if (owners.empty())
     co_return "on " + there + " the last stable offset stays before the log's end: replicas lag, or a transaction is" +
         " open there, on " + some_of(lagging);

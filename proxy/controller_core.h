@@ -295,7 +295,9 @@ class Controller::Impl {
   const Segment* last_history(const Flip& flip, const Flip::Place& place) const;
   bool continues_history(Flip& flip, const Flip::Place& place);
   Task<> transaction_gate(Flip& flip);
+  using ProducerIds = std::set<ProducerId>;
   Task<> new_home_gate(Flip& flip);
+  Task<ProducerIds> taken_over_there(const Flip& flip);
   // Of a home that cannot describe its transactional ids: why it cannot be left; empty: none was seen.
   std::string ids_bound_to_home() const;
   Task<> keep_tombstones(Flip& flip);
@@ -325,13 +327,14 @@ class Controller::Impl {
   Task<bool> boundary(Flip& flip, Millis deadline);
   struct AskedEnds {
     Cluster cluster{};
+    std::int32_t replica = 0;
     std::optional<Version> version;
     std::vector<std::pair<NodeId, Pending>> leaders;
   };
   AskedEnds ask_log_ends(const Flip& flip, Cluster cluster, std::int32_t replica);
   Task<std::string> told_log_ends(const Flip& flip, AskedEnds asked, std::vector<Offset>& ends);
   Task<bool> log_ends(Flip& flip, Cluster cluster, std::int32_t replica, std::vector<Offset>& ends);
-  Task<std::string> find_new_ends(Flip& flip, Millis deadline);
+  Task<std::string> find_new_ends(Flip& flip, Millis deadline, const ProducerIds& spared);
   Task<bool> producer_states(Flip& flip);
   void splice(Flip& flip);
   Task<bool> record(Flip& flip, Millis deadline);
@@ -358,7 +361,7 @@ class Controller::Impl {
   Task<std::vector<std::string>> hanging(const Flip& flip);
   Task<bool> none_hanging(Flip& flip);
   std::string hanging_error(const Flip& flip, const std::vector<std::string>& where) const;
-  Task<std::string> unstable_error(const Flip& flip, const PlaceNames& behind);
+  Task<std::string> unstable_error(const Flip& flip, const PlaceNames& behind, const ProducerIds& spared);
   Task<> run_abort(std::string transactional_id, AbortDone done);
 
   void begin_step(Flip& flip, std::string name);
@@ -378,7 +381,7 @@ class Controller::Impl {
   void topic_gates(Flip& flip);
   Task<> plan_recovery(Flip& flip, RecoveryReport& plan);
   std::vector<std::string> find_known_ends(Flip& flip) const;
-  std::vector<std::string> ids_to_fence(const Flip& flip) const;
+  std::vector<std::string> ids_of(const Flip& flip) const;
   std::vector<std::string> groups_to_rebind(const Flip& flip) const;
   std::vector<RecoveryReport::InDoubt> in_doubt(const Flip& flip) const;
   std::int64_t unanswered(const Flip& flip) const;

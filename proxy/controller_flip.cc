@@ -501,6 +501,7 @@ Task<bool> Controller::Impl::fence_and_drain(Flip& flip, Millis deadline) {
 Controller::Impl::AskedEnds Controller::Impl::ask_log_ends(const Flip& flip, Cluster cluster, std::int32_t replica) {
   AskedEnds asked;
   asked.cluster = cluster;
+  asked.replica = replica;
   asked.version = version_of(cluster, ApiKey::ListOffsets, {4, 7});
   if (!asked.version) return asked;
   std::map<NodeId, ListOffsetsRequest> questions;
@@ -538,6 +539,13 @@ Task<std::string> Controller::Impl::told_log_ends(const Flip& flip, AskedEnds as
   for (const Flip::Place& place : flip.places) {
     const auto row = rows.find({place.topic, place.partition});
     const std::int16_t error = row == rows.end() ? -1 : row->second.first;
+    // A leader that was elected just now does not know yet what is stable.
+    const bool not_yet = error == static_cast<std::int16_t>(ErrorCode::OFFSET_NOT_AVAILABLE) ||
+                         error == static_cast<std::int16_t>(ErrorCode::LEADER_NOT_AVAILABLE);
+    if (not_yet && asked.replica == consumer_replica) {
+      ends.push_back(-1);
+      continue;
+    }
     if (error != 0) {
       wanted_at_[index_of(asked.cluster)] = now_;
       co_return place_name(place.topic, place.partition) + " on " + there + ": " + std::string(error_name(error));
@@ -555,27 +563,28 @@ Task<bool> Controller::Impl::log_ends(Flip& flip, Cluster cluster, std::int32_t 
 }
 
 // Where the route begins on the new home: what is open below would hide, from those who read committed records alone,
-// all that is written behind it. Markers may be on their way there. What hinders it; empty: nothing.
-Task<std::string> Controller::Impl::find_new_ends(Flip& flip, Millis deadline) {
+// all that is written behind it. The end is asked for first and each time anew, for what ended there has written
+// behind the last one. `spared`: producers that may have a transaction open. What hinders it; empty: nothing.
+Task<std::string> Controller::Impl::find_new_ends(Flip& flip, Millis deadline, const ProducerIds& spared) {
   std::vector<Offset> ends, stable;
-  const AskedEnds ends_asked = ask_log_ends(flip, flip.to, debug_replica);
-  AskedEnds stable_asked = ask_log_ends(flip, flip.to, consumer_replica);
-  std::string problem = co_await told_log_ends(flip, ends_asked, ends);
-  while (problem.empty()) {
-    problem = co_await told_log_ends(flip, stable_asked, stable);
+  std::string problem;
+  for (;;) {
+    const AskedEnds ends_asked = ask_log_ends(flip, flip.to, debug_replica);
+    const AskedEnds stable_asked = ask_log_ends(flip, flip.to, consumer_replica);
+    problem = co_await told_log_ends(flip, ends_asked, ends);
+    if (problem.empty()) problem = co_await told_log_ends(flip, stable_asked, stable);
     PlaceNames behind;
     for (std::size_t i = 0; problem.empty() && i < ends.size(); ++i) {
       if (stable[i] < ends[i]) behind.emplace(flip.places[i].topic, flip.places[i].partition);
     }
     if (!problem.empty() || behind.empty()) break;
     if (now_ >= deadline) {
-      problem = co_await unstable_error(flip, behind);
+      problem = co_await unstable_error(flip, behind, spared);
       break;
     }
     Until pause(
         *this, [] { return false; }, now_ + 5);
     co_await pause;
-    stable_asked = ask_log_ends(flip, flip.to, consumer_replica);
   }
   for (std::size_t i = 0; problem.empty() && i < ends.size(); ++i) flip.places[i].new_end = ends[i];
   co_return problem;
@@ -636,6 +645,12 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
     }
     const bool described = co_await producer_states(flip);
     if (!described) co_return false;
+    const ProducerIds none_spared;
+    const std::string problem = co_await find_new_ends(flip, deadline, none_spared);
+    if (!problem.empty()) {
+      fail(flip, problem);
+      co_return false;
+    }
     const bool asked_again = co_await log_ends(flip, flip.from, debug_replica, again);
     if (!asked_again) co_return false;
     if (again == ends) break;
@@ -643,11 +658,6 @@ Task<bool> Controller::Impl::boundary(Flip& flip, Millis deadline) {
       fail(flip, "the log end keeps moving under the fence: something writes past the proxy");
       co_return false;
     }
-  }
-  const std::string problem = co_await find_new_ends(flip, deadline);
-  if (!problem.empty()) {
-    fail(flip, problem);
-    co_return false;
   }
   for (std::size_t i = 0; i < flip.places.size(); ++i) {
     Flip::Place& place = flip.places[i];

@@ -223,12 +223,27 @@ Task<> Controller::Impl::transaction_gate(Flip& flip) {
            : bound);
 }
 
+// The flip initialises its ids on the new home, which ends what they left open there in an earlier stay.
+Task<Controller::Impl::ProducerIds> Controller::Impl::taken_over_there(const Flip& flip) {
+  ProducerIds producers;
+  if (flip.recovers || !version_of(flip.to, ApiKey::DescribeTransactions, {0, 0})) co_return producers;
+  const std::vector<std::string> ids = ids_of(flip);
+  if (ids.empty()) co_return producers;
+  const auto known = co_await find_and_describe_ids(flip.to, ids);
+  if (!known) co_return producers;
+  for (const auto& [id, is] : *known) {
+    if (is.name.id >= 0 && !is.state.empty()) producers.insert(is.name.id);
+  }
+  co_return producers;
+}
+
 // Told before any client is held; under the fence it is looked at once more.
 Task<> Controller::Impl::new_home_gate(Flip& flip) {
   const bool leaderless = std::any_of(flip.places.begin(), flip.places.end(),
                                       [](const Flip::Place& place) { return place.new_leader < 0; });
   if (leaderless) co_return;  // another gate says so
-  const std::string problem = co_await find_new_ends(flip, now_ + answer_ms);
+  const ProducerIds taken_over = co_await taken_over_there(flip);
+  const std::string problem = co_await find_new_ends(flip, now_ + answer_ms, taken_over);
   gate(flip, "new_home_transactions", problem.empty(),
        problem.empty() ? "none is open on the " + std::string(to_string(flip.to)) + " cluster where the route begins"
                        : problem);

@@ -285,7 +285,7 @@ void Controller::Impl::doubt_of_old_home_gate(Flip& flip) {
            "` goes on without it, and says first what that hides or may duplicate");
 }
 
-std::vector<std::string> Controller::Impl::ids_to_fence(const Flip& flip) const {
+std::vector<std::string> Controller::Impl::ids_of(const Flip& flip) const {
   std::set<std::string> ids;
   for (const auto& coupled : couplings_.ids()) ids.insert(coupled.first);
   for (const auto& bound : state_.bindings.ids) ids.insert(bound.first);
@@ -359,7 +359,7 @@ Task<> Controller::Impl::plan_recovery(Flip& flip, RecoveryReport& plan) {
     co_await told;
   }
   find_known_ends(flip);
-  plan.transactional_ids = ids_to_fence(flip);
+  plan.transactional_ids = ids_of(flip);
   plan.groups = groups_to_rebind(flip);
   plan.partitions.clear();
   std::size_t held_there = 0;
@@ -388,7 +388,7 @@ Task<> Controller::Impl::plan_recovery(Flip& flip, RecoveryReport& plan) {
 // there, are its coordinator's to fence.
 Task<bool> Controller::Impl::fence_ids(Flip& flip) {
   KnownIds been_there;
-  for (const std::string& id : ids_to_fence(flip)) {
+  for (const std::string& id : ids_of(flip)) {
     const TransactionalBinding* before = state_.bindings.find(id);
     TransactionalBinding& after = flip.bindings.ids[id];
     after.home = flip.to;
@@ -398,8 +398,8 @@ Task<bool> Controller::Impl::fence_ids(Flip& flip) {
   for (const std::string& group : groups_to_rebind(flip))
     flip.bindings.groups[group] = {flip.to, state_.bindings.groups.at(group).generation + 2};
   std::string problem;
-  const bool fenced =
-      co_await initialise_ids(flip.to, been_there, now_ + options_.transactions_ms, flip.names, problem);
+  const bool fenced = co_await initialise_ids(flip.to, been_there, now_ + std::max(move_ms, options_.transactions_ms),
+                                              flip.names, problem);
   if (!fenced) fail(flip, problem);
   for (const auto& [id, name] : flip.names) flip.bindings.ids[id].real = name;
   co_return fenced;
@@ -433,7 +433,8 @@ Task<bool> Controller::Impl::new_ends(Flip& flip) {
     fail(flip, "topics or partitions of the route changed meanwhile: " + some_of(unknown));
     co_return false;
   }
-  const std::string problem = co_await find_new_ends(flip, now_ + options_.hold_budget_ms);
+  const ProducerIds none_spared;
+  const std::string problem = co_await find_new_ends(flip, now_ + options_.hold_budget_ms, none_spared);
   if (!problem.empty()) {
     fail(flip, problem);
     co_return false;

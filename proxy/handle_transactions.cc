@@ -447,14 +447,18 @@ Task<> handle_list_transactions(SessionCore& core, Request& request) {
     return bindings->home_of(row.transactional_id) != cluster ||
            row.transactional_id.starts_with("__crossover");  // the proxy's own
   });
+  const auto is_wanted = [&wanted](std::int64_t id) {
+    return wanted.empty() || std::find(wanted.begin(), wanted.end(), id) != wanted.end();
+  };
+  // A row tells no epoch: whether its client still has the name from before the move, or one of the new home's, is
+  // open.
   for (auto& row : answer->transaction_states) {
     const TransactionalBinding* binding = bindings->find(row.transactional_id);
     const bool as_moved = binding && binding->alias.id >= 0 && binding->real.id == row.producer_id;
-    row.producer_id = as_moved ? binding->alias.id : virtual_from_any_wire(row.producer_id, cluster);
+    const std::int64_t given_here = virtual_from_any_wire(row.producer_id, cluster);
+    row.producer_id = as_moved && is_wanted(binding->alias.id) ? binding->alias.id : given_here;
   }
-  std::erase_if(answer->transaction_states, [&wanted](const auto& row) {
-    return !wanted.empty() && std::find(wanted.begin(), wanted.end(), row.producer_id) == wanted.end();
-  });
+  std::erase_if(answer->transaction_states, [&is_wanted](const auto& row) { return !is_wanted(row.producer_id); });
   core.reply(request, *answer);
 }
 

@@ -113,6 +113,22 @@ MUTANTS = [
         unit="OpenOnTheNewHome.IsAwaitedUnderTheFence",
     ),
     mutant(
+        "own_transactions_hinder",
+        "what the flip itself ends on the new home does not hinder it",
+        "proxy/controller_aborts.cc",
+        "if (spared.contains(producer.producer_id)) continue;",
+        "",
+        unit="OpenOnTheNewHome.IsNoHindranceWhereTheFlipTakesItsIdOver",
+    ),
+    mutant(
+        "not_yet_stable_is_an_error",
+        "a leader that does not know yet what is stable is asked again",
+        FLIP,
+        "if (not_yet && asked.replica == consumer_replica) {",
+        "if (false) {",
+        unit="OpenOnTheNewHome.WhatIsStableMayNotBeKnownYet",
+    ),
+    mutant(
         "record_in_doubt_taken_for_refused",
         "a flip record whose answer is lost is settled before the fence is lifted",
         CONTROLLER,

@@ -298,6 +298,61 @@ TEST_F(OpenOnTheNewHome, IsAwaitedUnderTheFence) {
   EXPECT_EQ((*report)->result, "done") << (*report)->error;
 }
 
+// The one that follows it at once lies below the new segment as well, marker and all.
+TEST_F(OpenOnTheNewHome, SoIsTheNextOne) {
+  start("delete");
+  world.on_step = [this](std::string_view step) {
+    if (step == "fence") begin();
+  };
+  const auto report = world.begin_flip(target);
+  world.run(1'000);
+  end();
+  begin();
+  world.run(1'000);
+  ASSERT_FALSE(*report);
+  end();
+  world.run(1'000);
+  ASSERT_TRUE(*report);
+  ASSERT_EQ((*report)->result, "done") << (*report)->error;
+  EXPECT_EQ((*report)->partitions.at(0).opened_start, 4) << "two records and two markers";
+}
+
+// One that the route's own transactional id left open there in an earlier stay is aborted by the flip itself.
+TEST_F(OpenOnTheNewHome, IsNoHindranceWhereTheFlipTakesItsIdOver) {
+  id = "shop";
+  asked = source;
+  start("delete");
+  initialise();
+  ASSERT_EQ(world.flip(target)->result, "done");
+  ASSERT_EQ(world.flip(source)->result, "done");
+  asked = target;
+  begin();
+  const auto report = world.flip(target);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(gate_named(*report, "new_home_transactions").ok);
+  EXPECT_EQ(report->result, "done") << report->error;
+}
+
+// So a leader answers that was elected just now.
+TEST_F(OpenOnTheNewHome, WhatIsStableMayNotBeKnownYet) {
+  start("delete");
+  const Millis known = world.now + 2'000;
+  world.instead = [&](Cluster c, NodeId, ApiKey api, Version version, BytesView body) -> std::optional<Bytes> {
+    if (c != target || api != ApiKey::ListOffsets || world.now >= known) return std::nullopt;
+    if (decode<ListOffsetsRequest>(body, version)->isolation_level == 0) return std::nullopt;
+    ListOffsetsResponse unknown;
+    auto& row = unknown.topics.emplace_back(ListOffsetsResponse::ListOffsetsTopicResponse{"orders", {}})
+                    .partitions.emplace_back();
+    row.error_code = static_cast<std::int16_t>(ErrorCode::OFFSET_NOT_AVAILABLE);
+    return encode(unknown, version);
+  };
+  const auto report = world.begin_flip(target);
+  world.run(4'000);
+  ASSERT_TRUE(*report);
+  EXPECT_EQ((*report)->result, "done") << (*report)->error;
+  EXPECT_GE(world.now, known);
+}
+
 TEST_F(OpenOnTheNewHome, WhoOnlyLooksIsInNobodysWay) {
   start("delete");
   begin();

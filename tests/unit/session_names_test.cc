@@ -144,6 +144,7 @@ TEST_F(ListScript, ListedTransactionsAreVirtualAndFiltersAreReal) {
   EXPECT_EQ(asked, Ids{9});
   EXPECT_EQ(found({given_by_target + 12, 5}), Ids{given_by_target + 12});
   EXPECT_EQ(asked, Ids{12});
+  EXPECT_EQ(found({given_by_target + 9}), Ids{given_by_target + 9}) << "its name there after a higher epoch";
 }
 
 // A number that both clusters have handed out.
