@@ -210,7 +210,7 @@ void ClusterNet::strand_some_request() {
   if (carrying.empty()) return;
   const auto connection = random_.pick(carrying);
   connection->down_->close();
-  connection->up_->stall(random_.between(20, 1'500) * one_ms);
+  connection->up_->stall(random_.between(20, longest_stranded / one_ms) * one_ms);
   connection->up_->close();
 }
 

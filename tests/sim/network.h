@@ -54,6 +54,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
 // How far into what passes next a connection is cut: often within the first bytes of a frame.
 std::size_t some_bytes(Random& random);
 
+inline constexpr Micros longest_stranded = 1'500 * one_ms;
+
 class ClusterNet;
 
 // A connection from the proxy to a broker.
@@ -90,7 +92,8 @@ class ClusterNet {
   // To be called after anything was done to the cluster: sends what it has to say.
   void pump();
   void reset_some_connection();
-  // A connection is lost with something under way to the broker, which gets it later all the same.
+  // A connection is lost with something under way to the broker, which gets it all the same, `longest_stranded` later
+  // at most.
   void strand_some_request();
   // One direction of a connection ends at some byte of what passes next.
   void cut_some_connection();

@@ -176,7 +176,8 @@ class World {
 
   // From within any event: its effects end at once, the rest of it goes when the event is over.
   void kill_proxy() {
-    if (!proxy_ || dying_) return;
+    // What a process knows of writes that may still land ends with it (docs/next.md).
+    if (!proxy_ || dying_ || events_.now() < stranded_until_) return;
     dying_ = true;
     proxy_->die();
     events_.after(0, [this] {
@@ -358,7 +359,10 @@ class World {
     if (plan_.errors && step == "open" && random_.one_in(2))
       net.cluster.fail_next(count, ApiKey::Produce, ErrorCode::NOT_LEADER_OR_FOLLOWER);
     // Not with transactions: in protocol 1 an EndTxn that comes late ends the next one, on a plain cluster too.
-    if (plan_.resets && !plan_.transactions && step == "prepare" && random_.one_in(4)) net.strand_some_request();
+    if (plan_.resets && !plan_.transactions && step == "prepare" && random_.one_in(4)) {
+      net.strand_some_request();
+      stranded_until_ = events_.now() + longest_stranded;
+    }
     if (plan_.lags && step == "prepare" && random_.one_in(2)) let_lag(net, random_.pick(places_));
     if (plan_.leader_moves && step == "boundary" && random_.one_in(3)) {
       for (int i = 0; i < count; ++i) move_leader(net, places_[0]);
@@ -546,6 +550,7 @@ class World {
 
   Random random_;
   Plan plan_;
+  Micros stranded_until_ = 0;
   bool verbose_, direct_;
   Events events_;
   ClusterNet source_, target_;
