@@ -41,7 +41,13 @@ Sequence next(BytesView text) {
 std::string valid_utf8(BytesView text) {
   std::string out;
   out.reserve(text.size());
-  while (!text.empty()) {
+  for (;;) {
+    const auto plain =
+        std::find_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+    const auto ascii = static_cast<std::size_t>(plain - text.begin());
+    out += text.substr(0, ascii);  // nearly always all of it
+    text.remove_prefix(ascii);
+    if (text.empty()) break;
     const Sequence sequence = next(text);
     out += sequence.valid ? text.substr(0, sequence.size) : BytesView("\xef\xbf\xbd");
     text.remove_prefix(sequence.size);
