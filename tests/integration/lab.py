@@ -181,12 +181,17 @@ class Traffic:
     def flows(self, least=200, limit=60):
         """Waits until that many more records were acknowledged: a flip that stops them for ever is found here."""
         before = self.produced()
-        process.wait_until(
-            f"{self.client}: {least} more acknowledged",
-            lambda: self.produced() >= before + least,
-            limit,
-            [worker.child for worker in self.producers + self.consumers],
-        )
+        try:
+            process.wait_until(
+                f"{self.client}: {least} more acknowledged",
+                lambda: self.produced() >= before + least,
+                limit,
+                [worker.child for worker in self.producers + self.consumers],
+            )
+        except RuntimeError:
+            for producer in self.producers:
+                producer.tell_where_it_stands()
+            raise
 
     def finish(self, limit=90):
         workers.stop_all(self.producers, patience=150)

@@ -96,20 +96,20 @@ class Worker:
 
     def stop(self, patience=60):
         """Lets it flush and close; a worker that ends otherwise than asked is an error of its own."""
-        killed = process.end([self.child], patience=patience, before_kill=self._ask_where_it_stands)
+        killed = process.end([self.child], patience=patience, before_kill=self.tell_where_it_stands)
         if killed or self.child.returncode not in (0, -15):
             raise RuntimeError(
                 f"{self.client} {self.name} ended with {self.child.returncode}{' (killed)' if killed else ''}\n"
                 + process.tail(self.log)
             )
 
-    def _ask_where_it_stands(self, child):
+    def tell_where_it_stands(self, _=None):
         """A worker that hangs is looked at before it is killed: its stacks, and what the proxy has of its connections."""
-        if self.client in PYTHON:
-            child.send_signal(signal.SIGUSR1)
+        if self.client in PYTHON and process.alive(self.child):
+            self.child.send_signal(signal.SIGUSR1)
             time.sleep(0.5)
         if self.look:
-            print(f"{self.client} {self.name} does not stop; {self.look()}", flush=True)
+            print(f"{self.client} {self.name} hangs; {self.look()}", flush=True)
 
     def count(self, kind):
         return sum(line.startswith(kind + " ") for line in verify.lines(self.out))
