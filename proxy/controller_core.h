@@ -243,7 +243,7 @@ class Controller::Impl {
   // `repeated`: the other log has it already, so that a doubt may stay.
   Task<bool> record_bindings(Bindings moved, Cluster log, bool repeated);
 
-  // --- flips (controller_flip.cc, controller_gates.cc, controller_couplings.cc) ---
+  // --- flips (controller_flip.cc, controller_gates.cc, controller_boundary.cc, controller_couplings.cc) ---
   struct Flip {
     RouteState route;              // as before
     std::int64_t definitions = 0;  // of routes, as before
