@@ -113,7 +113,7 @@ Task<> Controller::Impl::run_flip(std::string route_name, Cluster to, FlipWishes
     ok = co_await record(flip, deadline);
   }
   if (ok) co_await open_and_release(flip);
-  let_go(flip);
+  release_ids(flip);
   const RouteState* now_route = state_.route(route_name);
   if (recoveries_ != recoveries && now_route && now_route->recovered) {
     fail(flip, "a recovery of the route went beyond this flip, and says how it stands");
@@ -153,7 +153,7 @@ std::string Controller::Impl::home_in_doubt(Cluster home) const {
 }
 
 // What was wanted before the flip may have lost its reason with it: who still wants it asks again.
-void Controller::Impl::let_go(Flip& flip) {
+void Controller::Impl::release_ids(Flip& flip) {
   take_wanted(Bound::transactional_id);
   if (std::exchange(flip.holds_moves, false)) moving_ = false;
   let_ids_go(std::exchange(flip.held, {}));
@@ -603,7 +603,7 @@ Task<> Controller::Impl::open_and_release(Flip& flip) {
   flip.report.error.clear();
   io_.passed("open");
   // What is held for its id has to go on before the route is released.
-  let_go(flip);
+  release_ids(flip);
   co_await release(flip);
 }
 
