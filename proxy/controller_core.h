@@ -243,7 +243,7 @@ class Controller::Impl {
   // `repeated`: the other log has it already, so that a doubt may stay.
   Task<bool> record_bindings(Bindings moved, Cluster log, bool repeated);
 
-  // --- flips (controller_flip.cc, controller_gates.cc, controller_couplings.cc) ---
+  // --- flips (controller_flip.cc, controller_gates.cc, controller_boundary.cc, controller_couplings.cc) ---
   struct Flip {
     RouteState route;              // as before
     std::int64_t definitions = 0;  // of routes, as before
@@ -318,7 +318,7 @@ class Controller::Impl {
   Task<bool> none_open(Flip& flip, Millis deadline);
   Task<bool> ids_since_the_start(Flip& flip);
   Task<bool> ids_at_rest(Flip& flip, bool& again);
-  void let_go(Flip& flip);
+  void release_ids(Flip& flip);
   Task<bool> fence_and_drain(Flip& flip, Millis deadline);
   std::optional<std::pair<ProducerId, ProducerEntry>> virtual_state(
       const Flip& flip, const Flip::Place& place, const PartitionView& view,

@@ -384,8 +384,8 @@ Task<> Controller::Impl::plan_recovery(Flip& flip, RecoveryReport& plan) {
 // --- doing it ---
 
 // Two generations on, as everything here: beyond a move that the old home's log alone may know of. Nobody can go on
-// under a name that the old home gave. Names that the new home gave before, while an id was at home
-// there, are its coordinator's to fence.
+// under a name that the old home gave. Names that the new home gave before, while an id was at home there, are its
+// coordinator's to fence.
 Task<bool> Controller::Impl::fence_ids(Flip& flip) {
   KnownIds been_there;
   for (const std::string& id : ids_of(flip)) {

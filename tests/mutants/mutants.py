@@ -54,7 +54,7 @@ def mutant(name, rule, file, old, new, kinds="", seeds=(1, 300), options=("--tra
 
 
 FLIP, GATES, BINDINGS = "proxy/controller_flip.cc", "proxy/controller_gates.cc", "proxy/controller_bindings.cc"
-PRODUCERS = "proxy/controller_producers.cc"
+BOUNDARY, PRODUCERS = "proxy/controller_boundary.cc", "proxy/controller_producers.cc"
 CONTROLLER, SNAPSHOT, STATE = "proxy/controller.cc", "proxy/controller_snapshot.cc", "proxy/control_state.cc"
 PRODUCE, ORDER, LOG = "proxy/handle_produce.cc", "proxy/producer_order.cc", "proxy/virtual_log.cc"
 FETCH, FETCH_MAP, FETCH_SESSION = "proxy/handle_fetch.cc", "proxy/fetch_map.cc", "proxy/fetch_session.cc"
@@ -89,7 +89,7 @@ MUTANTS = [
     mutant(
         "boundary_at_high_watermark",
         "the boundary is the log's end, not the high watermark",
-        FLIP,
+        BOUNDARY,
         "debug_replica = -2",
         "debug_replica = -1",
         "1, 2, 3, 5, 8",
@@ -99,7 +99,7 @@ MUTANTS = [
     mutant(
         "high_watermark_not_awaited",
         "the boundary counts when the high watermark and the last stable offset have reached it",
-        FLIP,
+        BOUNDARY,
         "if (marks[i] < ends[i]) behind",
         "if (false) behind",
         unit="FlipOfOrders.WaitsForReplicasToReachTheBoundary",
@@ -107,7 +107,7 @@ MUTANTS = [
     mutant(
         "open_on_the_new_home",
         "the new home begins where nothing is open below, so that committed records can be read there",
-        FLIP,
+        BOUNDARY,
         "if (stable[i] < ends[i]) behind",
         "if (false) behind",
         unit="OpenOnTheNewHome.IsAwaitedUnderTheFence",
@@ -123,7 +123,7 @@ MUTANTS = [
     mutant(
         "not_yet_stable_is_an_error",
         "a leader that does not know yet what is stable is asked again",
-        FLIP,
+        BOUNDARY,
         "if (not_yet && asked.replica == consumer_replica) {",
         "if (false) {",
         unit="OpenOnTheNewHome.WhatIsStableMayNotBeKnownYet",
@@ -472,7 +472,7 @@ MUTANTS = [
         "open_transaction_left_behind",
         "the boundary lies behind the end of every transaction",
         (
-            Edit(FLIP, "replica == consumer_replica ? 1 : 0;", "0;"),
+            Edit(BOUNDARY, "replica == consumer_replica ? 1 : 0;", "0;"),
             Edit(PRODUCERS, "if (producer.current_txn_start_offset >= 0) {", "if (false) {"),
             Edit(FLIP, "if (is.open() && (may_write_here(flip, is) || belongs(flip, id)))", "if (false)"),
         ),
