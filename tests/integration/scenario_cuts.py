@@ -182,20 +182,27 @@ def scenario_transactional(lab, settings):
     for loop in loops:
         loop.wait_ready()
     note = Disturbance(lab, _cuts(settings), seed=4).run()
-    bad = {}
+    _judge_loops(loops)
+    return note
+
+
+def _judge_loops(loops):
+    """Lets them come to an end; returns their verdicts."""
     for loop in loops:
         loop.flows(limit=120)
     for loop in loops:
         loop.stop_input()
+    verdicts, bad = [], {}
     for loop in loops:
         verdict = loop.finish()
         print(f"     {loop.client}: {verdict}", flush=True)
+        verdicts.append(verdict)
         # A broker that is gone may cost a transaction, and says so; nothing may come of one that was undone.
         found = verdict.faults(allow=["undone", "connection", "retriable", "abortable"])
         if found:
-            bad[loop.client] = found, dict(verdict.examples)
+            bad[loop.name] = found, dict(verdict.examples)
     assert not bad, bad
-    return note
+    return verdicts
 
 
 def scenario_one_cluster_loops(lab, settings):
@@ -204,14 +211,8 @@ def scenario_one_cluster_loops(lab, settings):
     disturbance = Disturbance(lab, 0, seed=5)
     for _ in range(settings.times or 25):
         disturbance.kill_for_a_while()
-    for loop in loops:
-        loop.flows(limit=120)
-    notes = []
-    for loop in loops:
-        verdict = loop.finish()
-        print(f"     {loop.client}: {verdict}", flush=True)
-        notes.append(f"{verdict.undone} undone beside {verdict.committed} committed")
-    return ", ".join(notes)
+    verdicts = _judge_loops(loops)
+    return ", ".join(f"{verdict.undone} undone beside {verdict.committed} committed" for verdict in verdicts)
 
 
 scenario_idempotent.lab = scenario_transactional.lab = {"purpose": "cuts", "relayed": True}

@@ -167,17 +167,17 @@ class World {
     around.passed = [this](std::string_view step) {
       if (!quiet_) disturb(step);
       if (quiet_ || !plan_.deaths_in_flips || dying_ || !random_.one_in(10)) return;
-      log("the proxy dies at " + std::string(step));
-      kill_proxy();
+      kill_proxy("the proxy dies at " + std::string(step));
     };
     proxy_ = std::make_shared<ProxyProcess>(around, static_cast<std::uint64_t>(verdict_.proxies));
     proxy_->start();
   }
 
   // From within any event: its effects end at once, the rest of it goes when the event is over.
-  void kill_proxy() {
+  void kill_proxy(const std::string& what) {
     // What a process knows of writes that may still land ends with it (docs/next.md).
     if (!proxy_ || dying_ || events_.now() < stranded_until_) return;
+    log(what);
     dying_ = true;
     proxy_->die();
     events_.after(0, [this] {
@@ -297,10 +297,7 @@ class World {
         if (plan_.lags) let_lag(net, place);
         return;
       case 5:
-        if (plan_.restarts && random_.one_in(3)) {
-          log("the proxy restarts");
-          kill_proxy();
-        }
+        if (plan_.restarts && random_.one_in(3)) kill_proxy("the proxy restarts");
         return;
       case 6:
         if (plan_.control_outages) cut_off_control(&net == &source_ ? 0 : 1);
@@ -369,8 +366,7 @@ class World {
     }
     if (plan_.deaths_in_flips && step == "record_before" && random_.one_in(6))
       events_.after(random_.below(4 * one_ms), [this] {
-        log("the proxy dies with a flip record under way");
-        if (!quiet_) kill_proxy();
+        if (!quiet_) kill_proxy("the proxy dies with a flip record under way");
       });
   }
 

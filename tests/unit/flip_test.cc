@@ -253,6 +253,11 @@ struct OpenOnTheNewHome : FlipOfOrders {
     const Bytes batch = build_batch({{.value = "v"}}, owner.producer_id, owner.producer_epoch, 0, transactional);
     ASSERT_EQ(world.cluster(target).append_as_stranger("orders", 0, batch), ErrorCode::NONE);
   }
+  void begin_under_the_fence() {
+    world.on_step = [this](std::string_view step) {
+      if (step == "fence") begin();
+    };
+  }
   void end() {
     const EndTxnRequest abort{id, owner.producer_id, owner.producer_epoch, false};
     ASSERT_EQ(at_coordinator<EndTxnResponse>(abort, 3)->error_code, 0);
@@ -283,29 +288,14 @@ TEST_F(OpenOnTheNewHome, IsToldBeforeAnybodyIsHeld) {
   EXPECT_EQ(world.flip(target)->result, "done");
 }
 
-// An id that the flip itself has moved may have its markers under way.
+// An id that the flip itself has moved may have its markers under way. The one that follows it at once lies below the
+// new segment as well, marker and all.
 TEST_F(OpenOnTheNewHome, IsAwaitedUnderTheFence) {
   start("delete");
-  world.on_step = [this](std::string_view step) {
-    if (step == "fence") begin();
-  };
+  begin_under_the_fence();
   const auto report = world.begin_flip(target);
   world.run(1'000);
   ASSERT_FALSE(*report);
-  end();
-  world.run(1'000);
-  ASSERT_TRUE(*report);
-  EXPECT_EQ((*report)->result, "done") << (*report)->error;
-}
-
-// The one that follows it at once lies below the new segment as well, marker and all.
-TEST_F(OpenOnTheNewHome, SoIsTheNextOne) {
-  start("delete");
-  world.on_step = [this](std::string_view step) {
-    if (step == "fence") begin();
-  };
-  const auto report = world.begin_flip(target);
-  world.run(1'000);
   end();
   begin();
   world.run(1'000);
@@ -368,9 +358,7 @@ TEST_F(OpenOnTheNewHome, WhoOnlyLooksIsInNobodysWay) {
 
 TEST_F(OpenOnTheNewHome, AbandonsTheFlipWhereItDoesNotEnd) {
   start("delete");
-  world.on_step = [this](std::string_view step) {
-    if (step == "fence") begin();
-  };
+  begin_under_the_fence();
   const auto report = world.flip(target);
   ASSERT_TRUE(report);
   EXPECT_EQ(report->result, "failed");

@@ -53,11 +53,9 @@ def produce(args, out):
         producer.flush()
         first = args.partitions
     worker_io.ready()
-    for record in worker_io.paced(args, first):
-        if record:
-            send(*record)
-        else:
-            producer.poll(0)
+    # Serves callbacks as they come, so that pauses are told as they were.
+    for record in worker_io.paced(args, first, producer.poll):
+        send(*record)
     producer.flush()
 
 

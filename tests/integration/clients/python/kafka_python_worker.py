@@ -39,8 +39,7 @@ def produce(args, out):
         first = args.partitions
     worker_io.ready()
     for record in worker_io.paced(args, first):
-        if record:
-            send(*record)
+        send(*record)
     producer.flush()
     producer.close()
 

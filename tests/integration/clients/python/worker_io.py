@@ -101,13 +101,17 @@ def transformed(args, value, partition, transaction):
     return f"{text}/{args.id}.{transaction}|".ljust(100).encode(), (partition + number) % args.partitions
 
 
-def paced(args, first):
-    """Yields (partition, number) of each record that is due, and None when it is time to serve callbacks."""
+SHORTEST_WAIT, LONGEST_WAIT = 0.002, 0.05  # seconds: rounds at high rates; how late the end is noticed
+
+
+def paced(args, first, wait=time.sleep):
+    """Yields (partition, number) of each record that is due. Until the next is, it calls `wait` with the seconds, which may
+    return earlier."""
     began, i = time.monotonic(), first
     while not stop.is_set():
         due = int((time.monotonic() - began) * args.rate) + first
         while i < due and not stop.is_set():
             yield i % args.partitions, i // args.partitions
             i += 1
-        yield None
-        time.sleep(0.002)
+        until_next = began + (i - first + 1) / args.rate - time.monotonic()
+        wait(min(max(until_next, SHORTEST_WAIT), LONGEST_WAIT))
