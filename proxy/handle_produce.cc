@@ -568,17 +568,15 @@ void send_unacknowledged(SessionCore& core, Request& request, const ProduceReque
 }
 
 // Whether a batch that others should come before may be written all the same: the leader knows the producer by now and
-// judges the sequence itself, or what is missing was waited for long enough.
+// judges the sequence itself (asked anew for each: what a leader knows may be lost with it), or what is missing was
+// waited for long enough.
 Task<bool> may_go_ahead(SessionCore& core, Request& request, const Item& item) {
   const SessionCore::ProducerKey key = key_of(item);
   if (core.established.contains(key)) co_return true;
   const LeaderView leader = co_await ask_leader(core, request, item.name, item.data->index, item.to, item.wire.id);
-  const bool present = leader.producer.has_value();
+  if (leader.producer) co_return true;
   const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
-  if (!present && core.now() - since < core.options().limits.missing_batch_ms) co_return false;
-  core.established.insert(key);
-  core.missing_since.erase(key);
-  co_return true;
+  co_return core.now() - since >= core.options().limits.unknown_state_ms;
 }
 
 // How a batch stands to the state at the boundary, or, where that knows nothing of the producer, to its refused first.

@@ -33,9 +33,13 @@ struct Limits {
   // Producers (by partition) whose first batch on a new segment a session remembers, and transactional ids that a
   // worker does: beyond that they are asked of the cluster again, or no longer counted.
   std::size_t tracked_producers = 10'000;
-  // A batch whose predecessor never comes (its state expired on the old home, say) is refused this long, then taken as
-  // a broker takes any first batch of a producer that it does not know: clients resend in order, so it would have come.
+  // A batch that a broker finds out of order, for its predecessor comes by another connection, is refused this long
+  // with an error that clients retry.
   Millis missing_batch_ms = 5'000;
+  // A batch whose predecessor never comes (the producer's state expired on a home, say) is refused this long, then
+  // taken as a broker takes any first batch of a producer that it does not know. Clients resend in order, so it would
+  // have come: longer than it can be kept waiting here, behind predecessors_ms, a hold and call_ms.
+  Millis unknown_state_ms = 30'000;
   // Partitions of a fetch session (about 1 MB of memory per connection): a larger one is not handed through.
   std::size_t fetch_session_partitions = 10'000;
   // How long the first write at a new home waits for what its client had sent elsewhere before. Such writes take a few

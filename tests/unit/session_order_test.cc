@@ -269,6 +269,36 @@ TEST_F(SessionScript, AWriteThatWaitedThroughAFlipGoesToTheNewHome) {
   EXPECT_EQ(sent->api, ApiKey::Produce);
 }
 
+// What is missing may be kept waiting behind its own predecessors (5 s), a hold and a broker that does not answer (10
+// s); written later than what follows it, it would be refused, and some clients take it for written then.
+TEST_F(SessionScript, ABatchWaitsForItsPredecessorLongerThanThatCanBeKeptBack) {
+  begin(known_producer());
+  for (const Millis at : {0, 20'000, 29'999, 30'000}) {
+    now = 1'000 + at;
+    produce_idempotent(3, 1'001);
+    answer_leader(std::nullopt);
+    const auto sent = at_broker(Cluster::target);
+    EXPECT_EQ(sent.has_value(), at == 30'000) << at;
+    if (sent) break;
+    EXPECT_EQ(next_produce_answer()->error_code, static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+  }
+}
+
+// What a leader has not replicated yet goes with it, and its successor would take what follows for a first batch.
+TEST_F(SessionScript, WhatALeaderKnowsOfAProducerCountsOnce) {
+  begin(known_producer());
+  produce_idempotent(3, 1'001);
+  answer_leader(1'000);
+  const auto sent = at_broker(Cluster::target);
+  ASSERT_TRUE(sent);
+  answer_produce(Cluster::target, sent->correlation_id, -1, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+  EXPECT_EQ(next_produce_answer()->error_code, static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+  produce_idempotent(4, 1'001);
+  answer_leader(std::nullopt);
+  EXPECT_FALSE(at_broker(Cluster::target));
+  EXPECT_EQ(next_produce_answer()->error_code, static_cast<std::int16_t>(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+}
+
 // Sequences come round: 2^31 records later the same ones are new.
 TEST_F(SessionScript, ABatchWhoseSequencesHaveComeRoundIsWritten) {
   begin(known_producer());
