@@ -1,6 +1,7 @@
 // Moves transactional ids, and the offsets that transactions commit, between the clusters (binding.h).
 #include <algorithm>
 #include <deque>
+#include <limits>
 
 #include "protocol/error_code.h"
 #include "protocol/messages.h"
@@ -22,9 +23,10 @@ bool is(std::int16_t error, ErrorCode code) {
   return error == static_cast<std::int16_t>(code);
 }
 
-// Errors that go away by themselves, at the same coordinator.
+// Errors that go away by themselves, at the same coordinator; the last two where the id has got another name meanwhile.
 bool passes(std::int16_t error) {
-  return is(error, ErrorCode::CONCURRENT_TRANSACTIONS) || is(error, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+  return is(error, ErrorCode::CONCURRENT_TRANSACTIONS) || is(error, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) ||
+         is(error, ErrorCode::PRODUCER_FENCED) || is(error, ErrorCode::INVALID_PRODUCER_EPOCH);
 }
 
 // Another one may be its coordinator by now.
@@ -141,15 +143,40 @@ Task<std::optional<Controller::Impl::KnownIds>> Controller::Impl::describe_ids(C
   co_return known;
 }
 
+// Names of ids as a cluster knows them now; of one that it does not know, a name that it never gives: for an id that is
+// new a coordinator takes any (KIP-360; TransactionCoordinator.isValidProducerId). nullopt: not every coordinator said.
+Task<std::optional<std::map<std::string, ProducerName>>> Controller::Impl::names_there(Cluster cluster,
+                                                                                       Coordinators ids) {
+  constexpr ProducerName never_given{std::numeric_limits<ProducerId>::max(), 0};
+  std::map<std::string, ProducerName> names;
+  const auto known = co_await describe_ids(cluster, std::move(ids));
+  if (!known) co_return std::nullopt;
+  for (const auto& [id, there] : *known) names[id] = there.name.id < 0 ? never_given : there.name;
+  co_return names;
+}
+
 // One question for each that has no name yet, where its coordinator is known. Returns what does not go away by itself;
-// empty: nothing.
+// empty: nothing. A question that was given up may be carried out all the same, behind the one whose answer counts, and
+// would fence the owner: each says what name it follows on, so that no two of them do anything (KIP-360).
 Task<std::string> Controller::Impl::initialise_at(Cluster to, const KnownIds& ids, Millis deadline, Coordinators& nodes,
                                                   std::map<std::string, ProducerName>& names) {
   constexpr std::int32_t default_timeout_ms = 60'000;
   const auto version = version_of(to, ApiKey::InitProducerId, {0, 4});
   std::vector<std::pair<std::string, NodeId>> next;
+  Coordinators unnamed;
   for (const auto& [id, node] : nodes) {
-    if (version && !names.contains(id)) next.emplace_back(id, node);
+    if (!version || names.contains(id)) continue;
+    next.emplace_back(id, node);
+    unnamed.emplace(id, node);
+  }
+  std::map<std::string, ProducerName> following;
+  if (version_of(to, ApiKey::DescribeTransactions, {0, 0}) && !next.empty()) {
+    auto there = co_await names_there(to, unnamed);
+    if (!there) {
+      nodes.clear();  // perhaps others are their coordinators by now
+      co_return "";
+    }
+    following = std::move(*there);
   }
   std::deque<Pending> asked;
   std::size_t sent = 0;
@@ -159,6 +186,10 @@ Task<std::string> Controller::Impl::initialise_at(Cluster to, const KnownIds& id
       InitProducerIdRequest question;
       question.transactional_id = id;
       question.transaction_timeout_ms = ids.at(id).timeout_ms > 0 ? ids.at(id).timeout_ms : default_timeout_ms;
+      if (const auto name = following.find(id); name != following.end()) {
+        question.producer_id = name->second.id;
+        question.producer_epoch = name->second.epoch;
+      }
       asked.push_back(ask(to, node, ApiKey::InitProducerId, *version, encode(question, *version), answer_ms));
     }
     const std::string& id = next[done].first;

@@ -211,6 +211,7 @@ class Controller::Impl {
   Task<std::optional<KnownIds>> describe_ids(Cluster cluster, Coordinators ids);
   Task<std::optional<KnownIds>> find_and_describe_ids(Cluster cluster, std::vector<std::string> ids);
   static constexpr Millis move_ms = 3'000;  // for what moves by itself: below what a session holds a request for
+  Task<std::optional<std::map<std::string, ProducerName>>> names_there(Cluster cluster, Coordinators ids);
   Task<std::string> initialise_at(Cluster to, const KnownIds& ids, Millis deadline, Coordinators& nodes,
                                   std::map<std::string, ProducerName>& names);
   Task<bool> initialise_ids(Cluster to, const KnownIds& ids, Millis deadline,

@@ -196,6 +196,28 @@ TEST_F(FlipOfOrders, OnlyWhoseCoordinatorMovedIsLookedForAgain) {
   EXPECT_TRUE(each_once(initialised));
 }
 
+// One that was given up may be carried out behind the one whose answer counted, and would fence the owner.
+TEST_F(FlipOfOrders, TheSameQuestionAgainChangesNoName) {
+  start("delete");
+  initialise();
+  std::vector<InitProducerIdRequest> questions;
+  world.instead = [&](Cluster, NodeId, ApiKey api, Version version, BytesView body) -> std::optional<Bytes> {
+    if (api == ApiKey::InitProducerId) questions.push_back(*decode<InitProducerIdRequest>(body, version));
+    return std::nullopt;
+  };
+  for (const Cluster to : {target, source, target}) {
+    asked = to;
+    ASSERT_EQ(world.flip(to)->result, "done");
+    ASSERT_FALSE(questions.empty());
+    for (const InitProducerIdRequest& question : std::exchange(questions, {}))
+      at_coordinator<InitProducerIdResponse>(question, 4);
+    const auto known = at_coordinator<DescribeTransactionsResponse>(DescribeTransactionsRequest{{"shop"}}, 0);
+    const auto& row = known.value().transaction_states.at(0);
+    const ProducerName there{row.producer_id, row.producer_epoch};
+    EXPECT_EQ(world.controller->snapshot()->bindings->find("shop")->real, there) << "on the " << to_string(to);
+  }
+}
+
 // As long as a flip waits for transactions to end.
 TEST_F(FlipOfOrders, TheNewHomeMayTakeTheBrakesTimeToTakeIdsOver) {
   start("delete");
