@@ -78,6 +78,19 @@ void Pipe::deliver() {
   if (ends && closed) closed();
 }
 
+namespace {
+
+// In transaction protocol 1 these belong to whatever transaction is open when they are carried out: one that comes late
+// ends the next transaction or moves its positions, on a plain cluster too (KIP-890 mends it with protocol 2).
+bool belongs_to_any_transaction(BytesView frame) {
+  constexpr protocol::Version first_protocol_2 = 5;
+  const auto header = protocol::parse_request_header(frame);
+  return header && header->version < first_protocol_2 &&
+         (header->api == protocol::ApiKey::EndTxn || header->api == protocol::ApiKey::TxnOffsetCommit);
+}
+
+}  // namespace
+
 std::size_t some_bytes(Random& random) {
   return static_cast<std::size_t>(random.below(random.one_in(2) ? 40 : 2'000));
 }
@@ -94,6 +107,11 @@ void BrokerConnection::close() {
   } else {
     up_->cut();
   }
+}
+
+void BrokerConnection::stall(Micros time) {
+  stalled_ = true;
+  up_->stall(time);
 }
 
 // The proxy hears no more of it.
@@ -136,7 +154,9 @@ void ClusterNet::opened(const std::shared_ptr<BrokerConnection>& connection, Nod
     const auto self = weak.lock();
     if (!self) return;
     self->input_.append(data);
-    while (auto frame = self->input_.next()) cluster.request(id, *frame, events_.now_ms());
+    while (auto frame = self->input_.next()) {
+      if (!self->stalled_ || !belongs_to_any_transaction(*frame)) cluster.request(id, *frame, events_.now_ms());
+    }
     pump();
   };
   connection->up_->on_close = [this, id, weak] {
@@ -192,7 +212,7 @@ void ClusterNet::reset_some_connection() {
   const auto [id, connection] = random_.pick(connections_);
   connection->down_->close();
   if (random_.one_in(2)) {
-    if (random_.one_in(2)) connection->up_->stall(random_.between(1, 1'500) * one_ms);
+    if (random_.one_in(2)) connection->stall(random_.between(1, 1'500) * one_ms);
     connection->up_->close();
   } else {
     connection->up_->cut();
@@ -210,7 +230,7 @@ void ClusterNet::strand_some_request() {
   if (carrying.empty()) return;
   const auto connection = random_.pick(carrying);
   connection->down_->close();
-  connection->up_->stall(random_.between(20, longest_stranded / one_ms) * one_ms);
+  connection->stall(random_.between(20, longest_stranded / one_ms) * one_ms);
   connection->up_->close();
 }
 

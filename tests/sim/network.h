@@ -28,10 +28,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   void cut_after(std::size_t bytes) { bytes_left_ = bytes; }
   void pause(bool paused);
   bool idle() const { return chunks_.empty(); }  // all that was sent has arrived
-  void stall(Micros time);
-  bool carries() const {
-    return !cut_ && !chunks_.empty() && !chunks_.back().end;
-  }  // what is under way takes that much longer
+  void stall(Micros time);                       // what is under way takes that much longer
+  bool carries() const { return !cut_ && !chunks_.empty() && !chunks_.back().end; }
 
  private:
   struct Chunk {
@@ -67,7 +65,7 @@ class BrokerConnection : public std::enable_shared_from_this<BrokerConnection> {
 
   void send(BytesView data);
   void close();  // by the proxy: the broker still sees what was sent before
-  void stall(Micros time) { up_->stall(time); }
+  void stall(Micros time);
   bool ended() const { return ended_; }
 
  private:
@@ -78,7 +76,7 @@ class BrokerConnection : public std::enable_shared_from_this<BrokerConnection> {
   std::shared_ptr<Pipe> up_, down_;
   std::optional<ConnectionId> id_;
   protocol::FrameBuffer input_{std::size_t{1} << 26};
-  bool open_ = false, ended_ = false;
+  bool open_ = false, ended_ = false, stalled_ = false;
 };
 
 // One simulated cluster on the network.

@@ -355,7 +355,8 @@ class World {
     if (plan_.lost_answers && step == "prepare" && random_.one_in(2)) net.cluster.lose_answers(count, ApiKey::EndTxn);
     if (plan_.errors && step == "open" && random_.one_in(2))
       net.cluster.fail_next(count, ApiKey::Produce, ErrorCode::NOT_LEADER_OR_FOLLOWER);
-    // Not with transactions: in protocol 1 an EndTxn that comes late ends the next one, on a plain cluster too.
+    // Not with transactions: a late AddPartitionsToTxn of protocol 1 begins a transaction that nobody is in, and its id
+    // cannot move while that is open (docs/next.md).
     if (plan_.resets && !plan_.transactions && step == "prepare" && random_.one_in(4)) {
       net.strand_some_request();
       stranded_until_ = events_.now() + longest_stranded;
