@@ -319,15 +319,30 @@ struct Sent {
   Call call;
 };
 
+// Since when the batch has been refused for want of the one before it: first asked now, if never before.
+Millis missing_since(SessionCore& core, const Item& item) {
+  const SessionCore::BatchKey key{key_of(item), item.batch.producer_epoch, item.batch.base_sequence};
+  if (core.missing_since.size() >= core.options().limits.tracked_producers) core.missing_since.clear();
+  return core.missing_since.try_emplace(key, core.now()).first->second;
+}
+
+// A producer one of whose batches was written misses nothing; what follows a refused one waits for that to come again.
+void note_not_missing(SessionCore& core, const Item& item, ErrorCode error) {
+  const SessionCore::ProducerKey producer = key_of(item);
+  auto at = core.missing_since.lower_bound({producer, std::numeric_limits<std::int16_t>::min(), 0});
+  while (at != core.missing_since.end() && at->first.producer == producer) {
+    const bool follows = !at_or_before(at->first.base_sequence, item.batch.base_sequence);
+    at = error == ErrorCode::NONE || follows ? core.missing_since.erase(at) : std::next(at);
+  }
+}
+
 // A batch that came by one connection before its predecessor came by another, as both may just after new leaders were
 // announced, is out of order for the broker. Clients may take that for a loss once the predecessor is acknowledged;
 // they are to send it again, for as long as a predecessor may be on its way.
 void spare_refusal(SessionCore& core, const Item& item, PartitionAnswer& answer) {
   if (answer.error_code != code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER)) return;
   if (!item.has_producer) return;
-  const SessionCore::ProducerKey key = key_of(item);
-  const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
-  if (core.now() - since < core.options().limits.missing_batch_ms)
+  if (core.now() - missing_since(core, item) < core.options().limits.missing_batch_ms)
     answer.error_code = code(ErrorCode::NOT_LEADER_OR_FOLLOWER);
 }
 
@@ -394,12 +409,11 @@ void note_verdict(SessionCore& core, const Item& item, ErrorCode error) {
   const SessionCore::ProducerKey any_generation{key.topic, key.partition, key.producer, 0};
   const std::size_t limit = core.options().limits.tracked_producers;
   if (core.established.size() >= limit) core.established.clear();
-  if (core.missing_since.size() >= limit) core.missing_since.clear();
   if (core.refused_first.size() >= limit) core.refused_first.clear();
   const auto refused = core.refused_first.find(any_generation);
+  note_not_missing(core, item, error);
   if (error == ErrorCode::NONE) {
     if (item.segment.generation > 0 && !item.duplicate) core.established.insert(key);
-    core.missing_since.erase(key);
     if (refused != core.refused_first.end() && at_or_before(refused->second, item.batch.last_sequence()))
       core.refused_first.erase(refused);
   } else if (refused == core.refused_first.end()) {
@@ -575,8 +589,7 @@ Task<bool> may_go_ahead(SessionCore& core, Request& request, const Item& item) {
   if (core.established.contains(key)) co_return true;
   const LeaderView leader = co_await ask_leader(core, request, item.name, item.data->index, item.to, item.wire.id);
   if (leader.producer) co_return true;
-  const Millis since = core.missing_since.try_emplace(key, core.now()).first->second;
-  co_return core.now() - since >= core.options().limits.unknown_state_ms;
+  co_return core.now() - missing_since(core, item) >= core.options().limits.unknown_state_ms;
 }
 
 // How a batch stands to the state at the boundary, or, where that knows nothing of the producer, to its refused first.

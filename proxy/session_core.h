@@ -219,8 +219,14 @@ class SessionCore {
   std::set<ProducerKey> past_boundary;
   // Those whose first batch there is under way: nothing of them may follow before its answer (design, step 8).
   std::multiset<ProducerKey> first_in_flight;
-  // Since when a batch of a producer has been refused because one before it is missing.
-  std::map<ProducerKey, Millis> missing_since;
+  struct BatchKey {
+    ProducerKey producer;
+    std::int16_t epoch;
+    std::int32_t base_sequence;
+    auto operator<=>(const BatchKey&) const = default;
+  };
+  // Since when a batch has been refused because one before it is missing.
+  std::map<BatchKey, Millis> missing_since;
   // Those whose first batch was refused, by its sequence, under generation 0: what follows it must not overtake it, on
   // this segment or on one that a flip opens meanwhile, for a broker takes any first sequence from a producer that it
   // does not know.

@@ -129,6 +129,14 @@ MUTANTS = [
         unit="SessionScript.ABatchWaitsForItsPredecessorLongerThanThatCanBeKeptBack",
     ),
     mutant(
+        "waits_of_another_batch",
+        "how long a batch has waited for what is missing before it says nothing of another one",
+        PRODUCE,
+        "key_of(item), item.batch.producer_epoch, item.batch.base_sequence};",
+        "key_of(item), item.batch.producer_epoch, 0};",
+        unit="SessionScript.TheWaitForAMissingBatchIsCountedForEachBatch",
+    ),
+    mutant(
         "open_on_the_new_home",
         "the new home begins where nothing is open below, so that committed records can be read there",
         BOUNDARY,

@@ -284,6 +284,31 @@ TEST_F(SessionScript, ABatchWaitsForItsPredecessorLongerThanThatCanBeKeptBack) {
   }
 }
 
+// Clients with librdkafka before 2.3 end when a batch whose predecessor was refused is told to be out of order.
+TEST_F(SessionScript, TheWaitForAMissingBatchIsCountedForEachBatch) {
+  begin(known_producer());
+  const auto answered = [this](std::int32_t sequence, ErrorCode error) {
+    produce_idempotent(3, sequence);
+    const auto sent = at_broker(Cluster::target);
+    if (!sent) return ErrorCode::UNKNOWN_SERVER_ERROR;
+    answer_produce(Cluster::target, sent->correlation_id, error == ErrorCode::NONE ? 40 : -1, error);
+    return static_cast<ErrorCode>(next_produce_answer()->error_code);
+  };
+  constexpr ErrorCode out_of_order = ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, again = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+  EXPECT_EQ(answered(1'000, ErrorCode::NONE), ErrorCode::NONE);
+  EXPECT_EQ(answered(1'002, out_of_order), again);
+  now += 5'000;
+  EXPECT_EQ(answered(1'004, out_of_order), again) << "meanwhile all before it went by another connection";
+  now += 4'000;
+  EXPECT_EQ(answered(1'003, again), again);
+  now += 1'000;
+  EXPECT_EQ(answered(1'004, out_of_order), again) << "its predecessor was refused, and will come again";
+  now += 4'999;
+  EXPECT_EQ(answered(1'004, out_of_order), again);
+  now += 1;
+  EXPECT_EQ(answered(1'004, out_of_order), out_of_order);
+}
+
 // What a leader has not replicated yet goes with it, and its successor would take what follows for a first batch.
 TEST_F(SessionScript, WhatALeaderKnowsOfAProducerCountsOnce) {
   begin(known_producer());
